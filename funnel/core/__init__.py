@@ -1,0 +1,1 @@
+"""Contracts that every part keeps: batches, requests, stages, worlds, actions, errors."""

@@ -1,0 +1,137 @@
+"""A micro-batch of requests and its candidates, as read-only columns.
+
+Rows of one request stand together; `offsets[r]:offsets[r + 1]` are the rows of request r. A stage
+that works row by row never looks at `offsets`; one that works on lists uses `funnel.core.segments`.
+
+    >>> batch["age_h"]                    # a column, read-only
+    >>> batch.with_columns(value=value)   # a new batch with one more column
+    >>> batch.take(rows)                  # a new batch with some of the rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from funnel.core import rng
+from funnel.core.arrays import Array, Doubles, Ints, Longs, frozen
+from funnel.core.errors import ContractError, nearest
+from funnel.core.world import PlatformView
+
+
+@dataclass(frozen=True)
+class Requests:
+    """R requests: one viewer at one moment each.
+
+    viewer: int32 [R]; now_h: float64 [R], the only clock; seed: of every random draw; view: what
+    the platform has observed, no later than the last of these moments.
+    """
+
+    viewer: Ints
+    now_h: Doubles
+    view: PlatformView
+    seed: int = 0
+
+    @classmethod
+    def of(cls, viewers: ArrayLike, now_h: ArrayLike, view: PlatformView, *, seed: int = 0) -> Requests:
+        """From anything that converts to arrays; one moment serves all viewers."""
+        viewer = np.asarray(viewers, dtype=np.int32)
+        moments = np.broadcast_to(np.asarray(now_h, dtype=np.float64), viewer.shape)
+        if moments.size and float(moments.max()) > view.now_h:
+            raise ContractError("Requests", f"asks at {moments.max()} h, after the view's own moment {view.now_h} h")
+        return cls(frozen(viewer), frozen(moments), view, seed)
+
+    def __len__(self) -> int:
+        return int(self.viewer.size)
+
+    def uniform(self, purpose: str) -> Doubles:
+        """float64 [R] in [0, 1): one draw a request, the same whatever else is in the batch."""
+        moment_ms = np.round(self.now_h * 3.6e6).astype(np.int64)
+        return rng.uniform(self.seed, purpose, self.viewer, moment_ms)
+
+
+class CandidateBatch:
+    """R requests with n candidates in all; columns are NumPy arrays of length n, read-only."""
+
+    def __init__(self, requests: Requests, offsets: Longs, columns: Mapping[str, Array]) -> None:
+        self.requests = requests
+        self.offsets: Longs = frozen(offsets)
+        self._columns = {name: frozen(values) for name, values in columns.items()}
+        if offsets.size != len(requests) + 1 or (offsets.size and offsets[0] != 0):
+            raise ContractError("batch", f"wants {len(requests) + 1} offsets that start at 0, got {offsets.size}")
+        for name, values in self._columns.items():
+            if values.shape[:1] != (len(self),):
+                raise ContractError(f"column {name!r}", f"wants {len(self)} rows, got shape {values.shape}")
+
+    @classmethod
+    def of(cls, requests: Requests, counts: ArrayLike, **columns: Array) -> CandidateBatch:
+        """From the number of candidates of each request, int [R], and columns grouped by request."""
+        offsets = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)
+        return cls(requests, offsets, columns)
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, self._columns)}") from None
+
+    def __repr__(self) -> str:
+        return f"CandidateBatch({len(self.requests)} requests, {len(self)} candidates, columns {', '.join(self.names)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self._columns)
+
+    @property
+    def counts(self) -> Longs:
+        """int64 [R]: candidates of each request."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def request(self) -> Longs:
+        """int64 [n]: the request of each row."""
+        return frozen(np.repeat(np.arange(len(self.requests)), self.counts))
+
+    @cached_property
+    def viewer(self) -> Ints:
+        """int32 [n]: the viewer of each row."""
+        return self.per_request(self.requests.viewer)
+
+    @cached_property
+    def now_h(self) -> Doubles:
+        """float64 [n]: the moment of each row's request."""
+        return self.per_request(self.requests.now_h)
+
+    def per_request(self, values: Array) -> Array:
+        """[n]: a value per request, repeated for its rows."""
+        return frozen(np.repeat(values, self.counts, axis=0))
+
+    def with_columns(self, columns: Mapping[str, Array]) -> CandidateBatch:
+        """The same rows with more (or replaced) columns."""
+        return CandidateBatch(self.requests, self.offsets, {**self._columns, **columns})
+
+    def only(self, names: tuple[str, ...]) -> CandidateBatch:
+        """The same rows with some of the columns."""
+        return CandidateBatch(self.requests, self.offsets, {name: self[name] for name in names})
+
+    def take(self, rows: Array) -> CandidateBatch:
+        """Some rows (int64, or bool [n]) in the order given, which must keep requests together and in order."""
+        if rows.dtype == np.bool_:
+            rows = np.flatnonzero(rows)
+        request = self.request[rows]
+        if request.size and bool((np.diff(request) < 0).any()):
+            raise ContractError("batch.take", "rows must be grouped by request, in the order of the requests")
+        counts = np.bincount(request, minlength=len(self.requests))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return CandidateBatch(self.requests, offsets, {name: values[rows] for name, values in self._columns.items()})

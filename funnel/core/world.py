@@ -1,0 +1,309 @@
+"""The world as the platform may see it (`PlatformView`) and as it really is (`Oracle`).
+
+Everything that retrieves, ranks or filters gets a `PlatformView`: what could have been observed
+before a moment. Only `funnel.simulate` and `funnel.evaluate` meet the `Oracle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from funnel.core.actions import ACTION_CODE, ACTION_NAMES, PUBLIC_ACTIONS
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs, frozen
+from funnel.core.errors import ContractError, NotFittedError, nearest
+from funnel.core.events import Adjacency, EventIndex
+from funnel.core.kernels.grouping import pair_keys
+from funnel.core.progress import Progress
+from funnel.core.tables import EVENT_TABLES, FEEDBACK_KINDS, TABLES
+
+Columns: TypeAlias = Mapping[str, Array]
+
+_EVENT_KEYS = ("tweet", "viewer", "author", "viewer_author", "viewer_tweet")
+
+
+@dataclass(frozen=True)
+class WorldMeta:
+    """What a world says about itself.
+
+    end_h: its last moment, the default time of a request. train_until_h: stages learn from what
+    came before; the rest is held out. viewer_count: requests are made for users 0 … viewer_count − 1
+    (in a real data set, those whose follow lists are whole).
+    """
+
+    name: str
+    end_h: float
+    train_until_h: float
+    viewer_count: int
+    epoch_unix_s: float = 0.0
+    observed_actions: tuple[str, ...] = ACTION_NAMES
+    default_funnel: str = "twitter_2023"
+    notes: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ("en",)
+
+
+@dataclass(frozen=True)
+class WorldData:
+    """A world as a builder or importer hands it over: columns per table, and the truth if there is one.
+
+    tables: table -> column -> array (text as object arrays of str), as `funnel.core.tables` describes.
+    truth: arrays that only the world's oracle understands; empty for a real data set.
+    """
+
+    meta: WorldMeta
+    tables: Mapping[str, Mapping[str, Array]]
+    truth: Mapping[str, Array] = field(default_factory=dict)
+
+
+class WorldBuilder(Protocol):
+    """What a file of `synthetic/` or `synthetic/datasets/` offers: a configured way to make a world."""
+
+    def build(self, name: str, seed: int, progress: Progress) -> WorldData:
+        """Make the world called `name`; the same seed gives the same bytes."""
+
+    def oracle(self, data: WorldTables, truth: Mapping[str, Array]) -> Oracle | None:
+        """The truth of a world that this builder made, or None if nobody knows it."""
+
+
+class Oracle(Protocol):
+    """What viewers would really do. Arrays of one length n; actions in the order of ACTIONS."""
+
+    def probabilities(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles) -> Floats:
+        """float32 [n, A]: probability of each action if the tweet is shown at that place of the page."""
+
+    def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
+        """bool [n, A]: what the viewer does; a pure function of (seed, viewer, tweet, place, moment)."""
+
+    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
+        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, which is not engagement."""
+
+
+class WorldTables:
+    """A world's columns in memory and the indices built from them, shared by all views.
+
+    Indices are made on first use; with `index_dir` they are kept there as memory-mapped files.
+    """
+
+    def __init__(
+        self, meta: WorldMeta, tables: Mapping[str, Mapping[str, Array]], *, index_dir: Path | None = None
+    ) -> None:
+        self.meta = meta
+        self._tables = {
+            name: MappingProxyType(
+                {
+                    column: frozen(tables[name][column] if name in tables else np.empty(0, _numpy_type(spec.dtype)))
+                    for column, spec in table.columns.items()
+                }
+            )
+            for name, table in TABLES.items()
+        }
+        self._index_dir = index_dir
+        self._indices: dict[tuple[str, str], EventIndex] = {}
+
+    def table(self, name: str) -> Columns:
+        """All rows of one table; an absent one has no rows."""
+        return self._tables[name]
+
+    def count(self, name: str) -> int:
+        """The number of rows of a table."""
+        return int(next(iter(self._tables[name].values())).size)
+
+    @cached_property
+    def following(self) -> Adjacency:
+        """Who each user follows."""
+        follows = self.table("follows")
+        return Adjacency.of(follows["follower"], follows["followee"], follows["time_h"], self.count("users"))
+
+    @cached_property
+    def followers(self) -> Adjacency:
+        """Who follows each user."""
+        follows = self.table("follows")
+        return Adjacency.of(follows["followee"], follows["follower"], follows["time_h"], self.count("users"))
+
+    @cached_property
+    def words_of_tweet(self) -> tuple[Longs, Ints]:
+        """(offsets int64 [T + 1], words int32): the words of each tweet."""
+        words = self.table("tweet_words")
+        counts = np.bincount(words["tweet"], minlength=self.count("tweets"))
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), words["word"]
+
+    def index(self, what: str, by: str) -> EventIndex:
+        """See `PlatformView.events`; over all of the world's time."""
+        found = self._indices.get((what, by))
+        if found is None:
+            found = self._load_index(what, by) or self._save_index(what, by, self._build_index(what, by))
+            self._indices[what, by] = found
+        return found
+
+    def _build_index(self, what: str, by: str) -> EventIndex:
+        if by not in _EVENT_KEYS:
+            raise ContractError(f"events({what!r}, by={by!r})", f"unknown grouping — {nearest(by, _EVENT_KEYS)}")
+        viewer, tweet, author, time_h, rows = self._event_columns(what)
+        if by in ("viewer_author", "viewer_tweet"):
+            return EventIndex.sparse(pair_keys(viewer, author if by == "viewer_author" else tweet), time_h, rows=rows)
+        keys, size = {"tweet": (tweet, "tweets"), "viewer": (viewer, "users"), "author": (author, "users")}[by]
+        return EventIndex.dense(keys, time_h, self.count(size), rows=rows)
+
+    def _event_columns(self, what: str) -> tuple[Array, Array, Array, Doubles, Ints | None]:
+        """(viewer, tweet, author, time_h, rows) of the events called `what`."""
+        if what == "tweet":
+            tweets = self.table("tweets")
+            ids = np.arange(self.count("tweets"), dtype=np.int32)
+            return tweets["author"], ids, tweets["author"], tweets["time_h"], None
+        if (what in FEEDBACK_KINDS and what not in ACTION_CODE) or what in ("block", "mute"):
+            table = self.table("feedback")
+            given = np.flatnonzero(table["kind"] == FEEDBACK_KINDS.index(what)).astype(np.int32)
+            return table["user"][given], table["tweet"][given], table["author"][given], table["time_h"][given], given
+        rows: Ints | None = None
+        if what == "impression":
+            table = self.table("impressions")
+        elif what in ACTION_CODE or what == "public":
+            table = self.table("engagements")
+            codes = [ACTION_CODE[name] for name in (PUBLIC_ACTIONS if what == "public" else (what,))]
+            rows = np.flatnonzero(np.isin(table["action"], codes)).astype(np.int32)
+        else:
+            known = ("tweet", "impression", "public", *ACTION_NAMES, *FEEDBACK_KINDS)
+            raise ContractError(f"events({what!r})", f"unknown kind of event — {nearest(what, known)}")
+        viewer, tweet, time_h = (
+            table[name] if rows is None else table[name][rows] for name in ("viewer", "tweet", "time_h")
+        )
+        return viewer, tweet, self.table("tweets")["author"][tweet], time_h, rows
+
+    def _index_files(self, what: str, by: str) -> dict[str, Path]:
+        assert self._index_dir is not None
+        return {
+            part: self._index_dir / f"{what}.{by}.{part}.npy"
+            for part in ("offsets", "time_h", "row") + (("keys",) if by.startswith("viewer_") else ())
+        }
+
+    def _load_index(self, what: str, by: str) -> EventIndex | None:
+        if self._index_dir is None:
+            return None
+        files = self._index_files(what, by)
+        if not all(file.exists() for file in files.values()):
+            return None
+        return EventIndex(**{part: np.load(file, mmap_mode="r") for part, file in files.items()})
+
+    def _save_index(self, what: str, by: str, index: EventIndex) -> EventIndex:
+        if self._index_dir is not None:
+            self._index_dir.mkdir(parents=True, exist_ok=True)
+            for part, file in self._index_files(what, by).items():
+                partial = file.with_suffix(".partial")
+                with partial.open("wb") as out:
+                    np.save(out, getattr(index, part))
+                partial.replace(file)
+        return index
+
+
+class PlatformView:
+    """What the platform could have observed before `now_h`.
+
+    Event tables are cut there; an index never answers about that moment or later. Users are known
+    from the start (accounts made later have no events before they exist). `assets` holds what batch
+    jobs computed, by name.
+    """
+
+    def __init__(self, world: WorldTables, now_h: float, *, assets: Columns | None = None) -> None:
+        self._world = world
+        self.now_h = float(now_h)
+        self.assets: Columns = assets if assets is not None else {}
+
+    @property
+    def meta(self) -> WorldMeta:
+        """What the world says about itself."""
+        return self._world.meta
+
+    @property
+    def users(self) -> Columns:
+        """Accounts."""
+        return self._world.table("users")
+
+    @property
+    def user_count(self) -> int:
+        """U, the number of accounts."""
+        return self._world.count("users")
+
+    @cached_property
+    def tweets(self) -> Columns:
+        """Tweets written before now; ids are row numbers and ascend in time."""
+        return self._before("tweets")
+
+    @cached_property
+    def impressions(self) -> Columns:
+        """Impressions logged before now."""
+        return self._before("impressions")
+
+    @cached_property
+    def engagements(self) -> Columns:
+        """Engagements logged before now."""
+        return self._before("engagements")
+
+    @cached_property
+    def feedback(self) -> Columns:
+        """Feedback given before now."""
+        return self._before("feedback")
+
+    @property
+    def following(self) -> Adjacency:
+        """Who each user follows; check `time_h` of an edge against the request's moment."""
+        return self._world.following
+
+    @property
+    def followers(self) -> Adjacency:
+        """Who follows each user; check `time_h` of an edge against the request's moment."""
+        return self._world.followers
+
+    @property
+    def words_of_tweet(self) -> tuple[Longs, Ints]:
+        """(offsets int64 [T + 1], words int32): the words of each tweet."""
+        return self._world.words_of_tweet
+
+    @property
+    def vocabulary(self) -> Array:
+        """object [W] of str: the words that `words_of_tweet` numbers."""
+        return self._world.table("vocabulary")["word"]
+
+    def events(self, what: str, *, by: str) -> EventIndex:
+        """Events of one kind grouped by "tweet", "viewer", "author" (of the tweet), "viewer_author" or "viewer_tweet".
+
+        what: an action's name, "public" (any of PUBLIC_ACTIONS), "impression", "tweet" (the writing of one, by
+        author), or a kind of feedback ("see_fewer", "block", "mute", "mute_keyword"; by "viewer" or "viewer_author").
+        Pairs are looked up by `pair_keys(viewer, author)`. `row` of the index points into the table of the events.
+        """
+        return self._world.index(what, by).until(self.now_h)
+
+    def tweets_before(self, now_h: Doubles) -> Longs:
+        """int64 [n]: how many tweets existed before each moment; the ids below that number."""
+        return np.searchsorted(self.tweets["time_h"], np.minimum(now_h, self.now_h), side="left").astype(np.int64)
+
+    def asset(self, name: str) -> Array:
+        """What a batch job computed, or NotFittedError."""
+        if name not in self.assets:
+            raise NotFittedError(f"asset {name!r}", f"no batch job has made it yet — {nearest(name, self.assets)}")
+        return self.assets[name]
+
+    def at(self, now_h: float) -> PlatformView:
+        """The view of an earlier moment."""
+        if now_h > self.now_h:
+            raise ContractError("PlatformView.at", f"{now_h} h lies after this view's own moment, {self.now_h} h")
+        return PlatformView(self._world, now_h, assets=self.assets)
+
+    def with_assets(self, assets: Columns) -> PlatformView:
+        """The same view with more assets."""
+        return PlatformView(self._world, self.now_h, assets={**self.assets, **assets})
+
+    def _before(self, table: str) -> Columns:
+        assert table in EVENT_TABLES
+        columns = self._world.table(table)
+        end = int(np.searchsorted(columns["time_h"], self.now_h, side="left"))
+        return MappingProxyType({name: values[:end] for name, values in columns.items()})
+
+
+def _numpy_type(dtype: str) -> np.dtype[np.generic]:
+    return np.dtype(object if dtype == "str" else dtype)
