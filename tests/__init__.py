@@ -1,0 +1,1 @@
+"""Tests; `tests.support` has the small worlds and batches that they share."""
