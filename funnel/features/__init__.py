@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from funnel.features import base
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
-__all__ = ["FEATURES", "Feature", "assets_needed", "hydrate", "lookup", "matrix"]
+# The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
+MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "context", "similarity")
+
+
+def model_features() -> tuple[str, ...]:
+    """The sorted names of all features that a ranker may learn from: float32, bool or int, finite."""
+    return tuple(sorted(name for name, declared in FEATURES.items() if declared.group in MODEL_GROUPS))
+
+
+__all__ = [
+    "FEATURES",
+    "MODEL_GROUPS",
+    "Feature",
+    "assets_needed",
+    "base",
+    "hydrate",
+    "lookup",
+    "matrix",
+    "model_features",
+]
