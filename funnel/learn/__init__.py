@@ -1,0 +1,1 @@
+"""What every learned stage shares: training loop, schedules, calibration, measures of quality."""

@@ -1,0 +1,197 @@
+"""A seeded training loop for torch modules: groups with their own learning rates, clipping, early stopping.
+
+The same seed gives the same weights, bit for bit, whatever ran before: initial weights and dropout
+draw from torch's generator inside `seeded`, the order of rows from `funnel.core.rng`, and the number
+of threads is fixed, because it decides how sums are split. Import this module only where training
+happens; it needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from funnel.core import rng
+from funnel.core.progress import SILENT, Progress
+from funnel.learn.schedules import Schedule
+
+# Fixed, because the split of a sum over threads decides its last bit; two is what a small machine has.
+THREADS = 2
+
+# Adam as in twitter/the-algorithm-ml, projects/home/recap/config/local_prod.yaml.
+BETAS = (0.95, 0.999)
+ADAM_EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate."""
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how carefully to train.
+
+    clip_norm: gradients are scaled down to this global L2 norm; patience: evaluations without a
+    better validation loss before training stops; evaluations: per epoch.
+    """
+
+    epochs: int
+    batch_size: int
+    clip_norm: float = 10.0
+    patience: int = 3
+    evaluations: int = 1
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Batches in one pass; a last, smaller batch is left out, since batch norm needs full ones."""
+        return max(1, rows // self.batch_size)
+
+    def steps(self, rows: int) -> int:
+        """Batches in the whole training, if it is not stopped early."""
+        return self.epochs * self.steps_per_epoch(rows)
+
+
+@dataclass
+class History:
+    """What happened: the mean training loss before each evaluation and the validation loss at it."""
+
+    step: list[int] = field(default_factory=list)
+    training_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> int:
+        """The evaluation with the smallest validation loss, whose weights the model keeps."""
+        return int(np.argmin(self.validation_loss))
+
+
+@contextmanager
+def seeded(seed: int, purpose: str) -> Iterator[None]:
+    """Torch draws from a generator of its own for this purpose, on a fixed number of threads."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.key(seed, purpose) >> 1)
+        torch.set_num_threads(THREADS)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def train(
+    model: nn.Module,
+    *,
+    loss: Callable[[Tensor], Tensor],
+    rows: int,
+    validate: Callable[[], float],
+    groups: Sequence[Group],
+    plan: Plan,
+    seed: int,
+    label: str = "training",
+    progress: Progress = SILENT,
+    log_dir: Path | None = None,
+) -> History:
+    """Train the model in place; it ends with the weights of the best validation loss.
+
+    loss: from int64 row numbers [B] to the scalar to minimise; validate: the validation loss, called in
+    evaluation mode without gradients; log_dir: where TensorBoard curves go. Call it inside `seeded`.
+    """
+    optimizer = torch.optim.Adam(
+        [{"params": list(group.parameters), "lr": 0.0} for group in groups], betas=BETAS, eps=ADAM_EPSILON
+    )
+    history, best = History(), _Best(model)
+    curves = _Curves(log_dir)
+    losses: list[Tensor] = []
+    total = plan.steps(rows)
+    every = max(1, plan.steps_per_epoch(rows) // plan.evaluations)
+    with progress.bar(label, total) as bar:
+        model.train()
+        for step, batch in enumerate(_batches(rows, plan, seed)):
+            for slot, group in zip(optimizer.param_groups, groups, strict=True):
+                slot["lr"] = group.schedule(step)
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(batch)
+            value.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
+            optimizer.step()
+            losses.append(value.detach())
+            bar.advance(1)
+            if (step + 1) % every == 0 or step + 1 == total:
+                history.step.append(step + 1)
+                history.training_loss.append(float(torch.stack(losses).mean()))
+                history.validation_loss.append(_evaluate(model, validate))
+                losses.clear()
+                curves.write(history, {group.name: group.schedule(step) for group in groups})
+                best.consider(history)
+                if len(history.step) - 1 - history.best >= plan.patience:
+                    break
+    best.restore()
+    curves.close()
+    model.eval()
+    return history
+
+
+def _batches(rows: int, plan: Plan, seed: int) -> Iterator[Tensor]:
+    size = min(plan.batch_size, rows)
+    for epoch in range(plan.epochs):
+        order = torch.from_numpy(rng.stream(seed, f"order of training rows, epoch {epoch}").permutation(rows))
+        for begin in range(0, plan.steps_per_epoch(rows) * size, size):
+            yield order[begin : begin + size]
+
+
+def _evaluate(model: nn.Module, validate: Callable[[], float]) -> float:
+    model.eval()
+    with torch.inference_mode():
+        found = validate()
+    model.train()
+    return found
+
+
+class _Best:
+    """The weights at the smallest validation loss so far."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.weights: dict[str, Tensor] = {}
+
+    def consider(self, history: History) -> None:
+        if history.best == len(history.step) - 1:
+            self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def restore(self) -> None:
+        if self.weights:
+            self.model.load_state_dict(self.weights)
+
+
+class _Curves:
+    """TensorBoard curves, if somebody wants them."""
+
+    def __init__(self, log_dir: Path | None) -> None:
+        self.writer = None
+        if log_dir is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(log_dir))
+
+    def write(self, history: History, rates: dict[str, float]) -> None:
+        if self.writer is None:
+            return
+        step = history.step[-1]
+        self.writer.add_scalar("loss/training", history.training_loss[-1], step)
+        self.writer.add_scalar("loss/validation", history.validation_loss[-1], step)
+        for name, rate in rates.items():
+            self.writer.add_scalar(f"learning_rate/{name}", rate, step)
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
