@@ -1,0 +1,1 @@
+"""Rules without learning: what is removed, what is multiplied, and how the page is cut."""

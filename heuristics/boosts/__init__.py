@@ -1,0 +1,1 @@
+"""Boosts: factors that multiply a candidate's score."""

@@ -1,0 +1,1 @@
+"""Filters: each removes candidates by one rule, and its name is the reason."""

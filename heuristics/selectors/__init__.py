@@ -1,0 +1,1 @@
+"""Selectors: they order the page and cut it."""
