@@ -1,0 +1,332 @@
+"""The runner: takes requests through the stages in order and keeps the books.
+
+It checks the wiring before any data moves, hydrates only what a stage needs, enforces quotas and
+cuts, multiplies boosts into the score, and records for every candidate which stage removed it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from funnel.compose import Slot
+from funnel.core import segments
+from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.errors import ConfigError, ContractError, FunnelWarning, nearest
+from funnel.core.kernels.merging import merge_lists
+from funnel.core.progress import SILENT, Progress
+from funnel.core.stage import BatchJob, Boost, Filter, Scorer, Selector, Source, Stage
+from funnel.features import FEATURES, assets_needed, hydrate
+from funnel.store import digest
+from funnel.trace import BatchTrace, Pages, StageCount
+from funnel.world import World
+
+MICRO_BATCH = 32  # requests; keeps a batch's columns within the processor's cache
+MERGE = "merge"  # the runner's own step after the sources
+VALUE, SCORE = "value", "score"
+_ALWAYS = ("tweet", "author")
+
+
+class Funnel:
+    """A configured pipeline on a world: jobs, stages in order, and what they learnt."""
+
+    def __init__(self, name: str, *, about: str, world: World, jobs: Sequence[Slot], stages: Sequence[Slot]) -> None:
+        self.name = name
+        self.about = about
+        self.world = world
+        self.jobs = tuple(jobs)
+        self.stages = tuple(stages)
+        self.assets: dict[str, Array] = {}
+        self.trained = False
+        check_wiring(name, self.jobs, self.stages)
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The resolved configuration, with every default filled in."""
+        return {
+            "name": self.name,
+            "about": self.about,
+            "jobs": [slot.describe() for slot in self.jobs],
+            "stages": [slot.describe() for slot in self.stages],
+        }
+
+    @property
+    def hash(self) -> str:
+        """A short hash of the resolved configuration, its name and description aside."""
+        return digest({key: self.config[key] for key in ("jobs", "stages")})
+
+    def __repr__(self) -> str:
+        return f"Funnel({self.name!r} on {self.world.name!r}: {' → '.join(slot.name for slot in self.stages)})"
+
+    def run(
+        self,
+        viewers: Sequence[int] | Ints,
+        *,
+        at_h: float | None = None,
+        seed: int = 0,
+        size: int | None = None,
+        micro_batch: int = MICRO_BATCH,
+        detail: bool = True,
+        progress: Progress = SILENT,
+    ) -> Pages:
+        """The pages of some viewers at one moment (hours of the world; its end by default).
+
+        size: tweets on a page, if not what the last selector says. detail: keep what the trace needs to
+        explain removed candidates. Models are trained on first use. Raises ConfigError for a viewer or a
+        moment that the world does not have.
+        """
+        self.ensure_trained(progress=progress)
+        moment = self._moment(at_h)
+        chosen = self._viewers(viewers)
+        if size is not None and size < 1:
+            raise ConfigError("size", f"wants at least 1 tweet a page, got {size}")
+        if micro_batch < 1:
+            raise ConfigError("micro_batch", f"wants at least 1 request, got {micro_batch}")
+        view = self.world.view(moment, assets=self.assets)
+        traces = []
+        with progress.bar("timelines", chosen.size) as bar:
+            for begin in range(0, max(chosen.size, 1), micro_batch):
+                requests = Requests.of(chosen[begin : begin + micro_batch], moment, view, seed=seed)
+                traces.append(self.run_batch(requests, size=size, detail=detail))
+                bar.advance(len(requests))
+        pages = Pages(self, traces, seed=seed)
+        for text in pages.warnings:
+            warnings.warn(text, FunnelWarning, stacklevel=2)
+        return pages
+
+    def run_batch(self, requests: Requests, *, size: int | None = None, detail: bool = True) -> BatchTrace:
+        """One micro-batch through all stages; the view of the requests must hold the assets."""
+        return _Run(self.stages, requests, size=size, detail=detail).through()
+
+    def ensure_trained(self, *, seed: int = 0, progress: Progress = SILENT, log_dir: Path | None = None) -> None:
+        """Load what jobs and stages learnt from the cache, or let them learn now."""
+        if not self.trained:
+            from funnel.train import ensure_trained  # training needs the runner's types
+
+            ensure_trained(self, seed=seed, progress=progress, log_dir=log_dir)
+
+    def _moment(self, at_h: float | None) -> float:
+        meta = self.world.meta
+        moment = meta.end_h if at_h is None else float(at_h)
+        if not 0 <= moment <= meta.end_h:
+            raise ConfigError("at", f"{moment:g} h is outside this world — it runs from 0 to {meta.end_h:g} h")
+        return moment
+
+    def _viewers(self, viewers: Sequence[int] | Ints) -> Ints:
+        chosen = np.asarray(viewers, dtype=np.int64).reshape(-1)
+        wrong = chosen[(chosen < 0) | (chosen >= self.world.meta.viewer_count)]
+        if wrong.size:
+            last = self.world.meta.viewer_count - 1
+            raise ConfigError("viewer", f"{wrong[0]} is unknown — world {self.world.name!r} has viewers 0 … {last}")
+        return chosen.astype(np.int32)
+
+
+def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> None:
+    """ConfigError if the stages cannot work in this order: kinds, columns or assets."""
+    assets = _check_jobs(name, jobs)
+    sources = [slot.name for slot in stages if isinstance(slot.part, Source)]
+    if not sources:
+        raise ConfigError(name, "has no source — nothing could ever be shown")
+    columns = {*_ALWAYS, *(f"from.{source}" for source in sources), *(f"source_score.{source}" for source in sources)}
+    ranked = selected = False
+    for place, slot in enumerate(stages):
+        where = f"{name}.{slot.name}"
+        stage = slot.part
+        if not isinstance(stage, Stage):
+            raise ConfigError(where, "is a batch job — list it under `jobs:`")
+        if isinstance(stage, Source) and place >= len(sources):
+            raise ConfigError(where, "is a source and must come before everything that is none")
+        if isinstance(stage, Boost | Selector) and not ranked:
+            raise ConfigError(where, f"is a {stage.kind} and must come after the stage that adds `{VALUE}`")
+        if isinstance(stage, Scorer | Boost) and selected:
+            raise ConfigError(where, f"is a {stage.kind} and must come before the first selector")
+        _check_needs(where, stage, columns, assets)
+        for column in stage.adds:
+            if column in columns or column in FEATURES:
+                raise ConfigError(where, f"adds {column!r}, which is there already")
+            columns.add(column)
+        if VALUE in stage.adds:
+            ranked = True
+            columns.add(SCORE)
+        if isinstance(stage, Boost):
+            columns.add(f"boost.{slot.name}")
+        selected = selected or isinstance(stage, Selector)
+    if not selected:
+        raise ConfigError(name, "has no selector — the page needs an order, for instance `top_k`")
+
+
+def _check_jobs(name: str, jobs: Sequence[Slot]) -> set[str]:
+    assets: set[str] = set()
+    for slot in jobs:
+        if not isinstance(slot.part, BatchJob):
+            raise ConfigError(
+                f"{name}.{slot.name}", f"is a {slot.part.kind}, not a batch job — list it under `stages:`"
+            )
+        for asset in slot.part.requires:
+            if asset not in assets:
+                raise ConfigError(f"{name}.{slot.name}", f"reads asset {asset!r}, which no job before it makes")
+        assets.update(slot.part.provides)
+    return assets
+
+
+def _check_needs(where: str, stage: Stage, columns: set[str], assets: set[str]) -> None:
+    for column in stage.needs:
+        if column not in columns and column not in FEATURES:
+            known = [*columns, *FEATURES]
+            raise ConfigError(where, f"needs column {column!r}, which no earlier stage adds — {nearest(column, known)}")
+    for asset in sorted({*stage.requires, *assets_needed(stage.needs)}):
+        if asset not in assets:
+            job = asset.partition(".")[0]
+            raise ConfigError(where, f"reads asset {asset!r} — add {job!r} to `jobs:`")
+
+
+class _Run:
+    """One micro-batch on its way: the batch, and the book of who removed what."""
+
+    def __init__(self, stages: Sequence[Slot], requests: Requests, *, size: int | None, detail: bool) -> None:
+        self.slots = stages
+        self.requests = requests
+        self.size = size
+        self.detail = detail
+        self.counts: list[StageCount] = []
+        self.warnings: list[str] = []
+
+    def through(self) -> BatchTrace:
+        """All stages in order."""
+        sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
+        self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
+        for slot in self.slots[len(sources) :]:
+            started = perf_counter()
+            n_in = len(self.batch)
+            self._apply(slot)
+            self._count(slot.name, slot.part.kind, n_in, len(self.batch), started)
+        self._cut_to_size()
+        removed_by = self.removed_by
+        if int((removed_by < 0).sum()) != len(self.batch):
+            raise ContractError("runner", "a candidate is neither on the page nor removed")
+        return BatchTrace(
+            self.requests, self.retrieved, removed_by, self.batch, self.snapshots, self.counts, self.warnings
+        )
+
+    def _retrieve(self, slot: Slot) -> CandidateBatch:
+        started = perf_counter()
+        assert isinstance(slot.part, Source)
+        try:
+            found = slot.part.retrieve(self.requests)
+            _check_source(slot.name, found, self.requests)
+        except Exception as error:
+            if slot.on_error == "fail":
+                raise
+            # The product fails open: a lost source costs candidates, not the page. The trace says so.
+            self.warnings.append(f"source {slot.name!r} failed and was skipped: {error}")
+            nothing = {"tweet": np.empty(0, np.int32), "source_score": np.empty(0, np.float32)}
+            found = CandidateBatch.of(self.requests, np.zeros(len(self.requests)), **nothing)
+        if slot.quota is not None:
+            found = found.take(segments.top_k(found.offsets, found["source_score"], found["tweet"], slot.quota))
+        self._count(slot.name, "source", 0, len(found), started)
+        return found
+
+    def _merge(self, names: list[str], lists: list[CandidateBatch]) -> None:
+        """Every tweet once a request, in order of id, with the scores of all sources that found it."""
+        started = perf_counter()
+        request = np.concatenate([found.request for found in lists])
+        order = np.argsort(request, kind="stable")
+        source = np.concatenate([np.full(len(found), number, np.int32) for number, found in enumerate(lists)])
+        tweet: Ints = np.concatenate([found["tweet"] for found in lists])[order]
+        score: Floats = np.concatenate([found["source_score"] for found in lists])[order]
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(request, minlength=len(self.requests)))]).astype(np.int64)
+        offsets, merged, scores = merge_lists(offsets, tweet, source[order], score, len(lists))
+        columns: dict[str, Array] = {"tweet": merged}
+        for number, name in enumerate(names):
+            columns[f"from.{name}"] = ~np.isnan(scores[:, number])
+            columns[f"source_score.{name}"] = np.ascontiguousarray(scores[:, number])
+        self.batch = hydrate(CandidateBatch(self.requests, offsets, columns), ("author",))
+        self.retrieved = self.batch.only(("tweet",))
+        self.rows: Longs = np.arange(len(self.batch))
+        self.removed_by = np.full(len(self.batch), -1, np.int16)
+        self.snapshots: list[tuple[Longs, CandidateBatch]] = []
+        self._count(MERGE, "merge", len(tweet), len(self.batch), started)
+
+    def _apply(self, slot: Slot) -> None:
+        stage = slot.part
+        assert isinstance(stage, Stage)
+        self.batch = hydrate(self.batch, stage.needs)
+        if isinstance(stage, Filter):
+            keep = stage.keep(self.batch)
+            _check_rows(slot.name, keep, len(self.batch), np.bool_)
+            self._keep(np.flatnonzero(keep))
+        elif isinstance(stage, Scorer):
+            self._score(slot, stage)
+        elif isinstance(stage, Boost):
+            factor = stage.factor(self.batch)
+            _check_rows(slot.name, factor, len(self.batch), np.float32)
+            if not (factor > 0).all():
+                raise ContractError(slot.name, "a boost's factors must be above 0")
+            self.batch = self.batch.with_columns({f"boost.{slot.name}": factor, SCORE: self.batch[SCORE] * factor})
+        elif isinstance(stage, Selector):
+            self._keep(stage.order(self.batch))
+
+    def _score(self, slot: Slot, stage: Scorer) -> None:
+        columns = stage.score(self.batch)
+        if tuple(columns) != stage.adds:
+            raise ContractError(slot.name, f"declared {stage.adds}, returned {tuple(columns)}")
+        for name, values in columns.items():
+            _check_rows(f"{slot.name}: {name}", values, len(self.batch), np.float32)
+        if VALUE in columns:
+            if (columns[VALUE] < 0).any():
+                raise ContractError(slot.name, "a value below 0: boosts could not be explained as factors")
+            columns = {**columns, SCORE: columns[VALUE]}
+        self.batch = self.batch.with_columns(columns)
+        if slot.keep is not None:
+            best = segments.top_k(self.batch.offsets, self.batch[stage.adds[0]], self.batch["tweet"], slot.keep)
+            self._keep(np.flatnonzero(best))
+
+    def _cut_to_size(self) -> None:
+        """A page size asked for by the caller only shortens what the last selector left."""
+        if self.size is not None:
+            started, n_in = perf_counter(), len(self.batch)
+            place = np.arange(n_in) - np.repeat(self.batch.offsets[:-1], self.batch.counts)
+            self._keep(np.flatnonzero(place < self.size))
+            if len(self.batch) < n_in:
+                self._count("size", "selector", n_in, len(self.batch), started)
+
+    def _keep(self, rows: Longs) -> None:
+        """Go on with some rows; book the others under the stage at work."""
+        gone = np.ones(len(self.batch), np.bool_)
+        gone[rows] = False
+        if int(gone.sum()) + rows.size != len(self.batch):
+            raise ContractError("selector", "returned a row twice")
+        if gone.any():
+            self.removed_by[self.rows[gone]] = len(self.counts)
+            if self.detail:
+                self.snapshots.append((self.rows[gone], self.batch.take(gone)))
+        if gone.any() or (np.diff(rows) < 0).any():
+            self.batch = self.batch.take(rows)
+            self.rows = self.rows[rows]
+
+    def _count(self, stage: str, kind: str, n_in: int, n_out: int, started: float) -> None:
+        self.counts.append(StageCount(stage, kind, n_in, n_out, (perf_counter() - started) * 1e3))
+
+
+def _check_source(name: str, found: CandidateBatch, requests: Requests) -> None:
+    if found.requests is not requests:
+        raise ContractError(name, "must return candidates of the requests that it was given")
+    if found["tweet"].dtype != np.int32:
+        raise ContractError(name, f"`tweet` wants int32, got {found['tweet'].dtype}")
+    _check_rows(f"{name}: source_score", found["source_score"], len(found), np.float32)
+    limit = found.per_request(requests.view.tweets_before(requests.now_h))
+    if len(found) and (int(found["tweet"].min()) < 0 or (found["tweet"] >= limit).any()):
+        raise ContractError(name, "retrieved a tweet that does not exist yet")
+
+
+def _check_rows(where: str, values: Array, n: int, dtype: type[np.generic]) -> None:
+    if not isinstance(values, np.ndarray) or values.shape != (n,) or values.dtype != dtype:
+        got = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise ContractError(where, f"wants {np.dtype(dtype)} ({n},), got {got}")
+    if dtype is np.float32 and not np.isfinite(values).all():
+        raise ContractError(where, f"{int((~np.isfinite(values)).sum())} of {n} values are not finite")

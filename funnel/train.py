@@ -1,0 +1,171 @@
+"""Training in order: batch jobs make their assets, then every stage that learns is fitted, then judged.
+
+Everything learns from what was logged before the world's `train_until_h`; the impressions after it
+are held out. What was learnt is cached per world and configuration, so that only what changed is
+learnt again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+
+from funnel.compose import Slot, settings_of
+from funnel.core.arrays import Array
+from funnel.core.errors import DataError
+from funnel.core.progress import SILENT, Progress
+from funnel.core.stage import BatchJob, Learned
+from funnel.evaluate import held_out_table
+from funnel.pipeline import Funnel
+from funnel.store import digest, home, load_arrays, save_arrays
+
+_SHARED_CODE = ("funnel.core", "funnel.features", "funnel.learn")
+
+
+@dataclass
+class TrainReport:
+    """What training did: seconds of each step, what came from the cache, and held-out metrics.
+
+    rows: see `funnel.evaluate.held_out_table`.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: list[str] = field(default_factory=list)
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        """Plain data."""
+        seconds = {step: round(taken, 3) for step, taken in self.seconds.items()}
+        return {"seconds": seconds, "cached": self.cached, "metrics": self.rows}
+
+
+def train(
+    funnel: Funnel,
+    *,
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress = SILENT,
+    log_dir: Path | None = None,
+) -> TrainReport:
+    """Fit everything in the funnel that learns, and measure it on held-out impressions.
+
+    force: learn again even what the cache has. log_dir: where training curves go.
+    """
+    trainer = _Trainer(funnel, seed=seed, force=force, progress=progress, log_dir=log_dir)
+    trainer.learn()
+    trainer.report.rows = trainer.timed("evaluation", lambda: held_out_table(funnel, seed=seed, progress=progress))
+    return trainer.report
+
+
+def ensure_trained(
+    funnel: Funnel, *, seed: int = 0, progress: Progress = SILENT, log_dir: Path | None = None
+) -> TrainReport:
+    """Take what was learnt from the cache; learn what is not there."""
+    trainer = _Trainer(funnel, seed=seed, force=False, progress=progress, log_dir=log_dir)
+    trainer.learn()
+    return trainer.report
+
+
+class _Trainer:
+    """One training: the funnel, where results are kept, and the report that grows."""
+
+    def __init__(self, funnel: Funnel, *, seed: int, force: bool, progress: Progress, log_dir: Path | None) -> None:
+        self.funnel = funnel
+        self.seed = seed
+        self.force = force
+        self.progress = progress
+        self.log_dir = log_dir
+        self.report = TrainReport()
+        self.view = funnel.world.view(funnel.world.meta.train_until_h)
+        self.job_keys: list[str] = []
+
+    def learn(self) -> None:
+        """Jobs in the order listed, then stages in the order of the funnel."""
+        self.funnel.assets = {}
+        for slot in self.funnel.jobs:
+            key = self._key(slot)
+            made = self._remembered(slot, key) or self._run_job(slot, key)
+            self.funnel.assets = {**self.funnel.assets, **made}
+            self.job_keys.append(key)
+        for slot in self.funnel.stages:
+            if isinstance(slot.part, Learned):
+                self._teach(slot, slot.part)
+        self.funnel.trained = True
+
+    def timed(self, name: str, work: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
+        """Do some work and book its seconds."""
+        started = perf_counter()
+        done = work()
+        self.report.seconds[name] = perf_counter() - started
+        return done
+
+    def _run_job(self, slot: Slot, key: str) -> dict[str, Array]:
+        assert isinstance(slot.part, BatchJob)
+        started = perf_counter()
+        view = self.view.with_assets(self.funnel.assets)
+        made = slot.part.run(view, seed=self.seed, progress=self.progress)
+        self.report.seconds[slot.name] = perf_counter() - started
+        self._remember(slot, key, made)
+        return made
+
+    def _teach(self, slot: Slot, stage: Learned) -> None:
+        key = self._key(slot)
+        known = self._remembered(slot, key)
+        if known is not None:
+            stage.restore(known)
+            return
+        started = perf_counter()
+        curves = self.log_dir / slot.name if self.log_dir is not None else None
+        view = self.view.with_assets(self.funnel.assets)
+        stage.fit(view, seed=self.seed, progress=self.progress, log_dir=curves)
+        self.report.seconds[slot.name] = perf_counter() - started
+        self._remember(slot, key, stage.state())
+
+    def _key(self, slot: Slot) -> str:
+        """What is learnt depends on the world, the seed, the settings, the jobs before it, and the code."""
+        return digest(
+            {
+                "world": self.funnel.world.hash,
+                "seed": self.seed,
+                "use": slot.use,
+                "settings": settings_of(slot.part),
+                "jobs": self.job_keys,
+                "code": _code(type(slot.part).__module__.partition(".")[0]),
+            }
+        )
+
+    def _file(self, slot: Slot, key: str) -> Path:
+        return home() / "models" / self.funnel.world.hash / f"{slot.name}-{key}.safetensors"
+
+    def _remembered(self, slot: Slot, key: str) -> dict[str, Array] | None:
+        path = self._file(slot, key)
+        if self.force or not path.exists():
+            return None
+        try:
+            known, _ = load_arrays(path)
+        except DataError as error:
+            self.progress.note(f"{error}; learning {slot.name} again")
+            return None
+        self.report.cached.append(slot.name)
+        return known
+
+    def _remember(self, slot: Slot, key: str, learnt: dict[str, Array]) -> None:
+        path = self._file(slot, key)
+        save_arrays(path, learnt, {"stage": slot.use, "world": self.funnel.world.hash})
+
+
+@cache
+def _code(package: str) -> str:
+    """A hash of the Python files that what a stage learns can depend on."""
+    contents = []
+    for name in (*_SHARED_CODE, package):
+        for location in import_module(name).__path__:
+            folder = Path(location)
+            contents += [
+                [str(path.relative_to(folder)), path.read_text("utf-8")] for path in sorted(folder.rglob("*.py"))
+            ]
+    return digest(contents)
