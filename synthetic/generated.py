@@ -1,0 +1,300 @@
+"""A made world: people with tastes, whom they follow, what they write, how they behave, and a log of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from funnel.core.actions import ACTION_NAMES, ACTIONS
+from funnel.core.arrays import Array, Floats, Ints
+from funnel.core.errors import ConfigError
+from funnel.core.events import Adjacency
+from funnel.core.progress import Progress
+from funnel.core.rng import key, stream
+from funnel.core.tables import RETWEET
+from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
+from synthetic.behaviour import ResponseModel, Truth, calibrated
+from synthetic.clock import moments
+from synthetic.follows import make_follows
+from synthetic.log import early_feedback, write_log
+from synthetic.people import People, make_people
+from synthetic.taste import TopicTree, pick
+from synthetic.text import LANGUAGES, Texts, Words, write_texts
+from synthetic.tweets import Tweets, make_tweets
+
+Rate = Annotated[float, Field(gt=0.0, lt=0.9)]
+Weight = Annotated[float, Field(ge=0.0, le=20.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+_SAMPLE = 30_000  # impressions on which the response model is calibrated
+_CONTESTED = {"society/politics": 1.0, "society/economy": 0.6, "science/climate": 0.7, "sport/football": 0.4, "tech/ai": 0.4}
+
+
+@dataclass(config={"extra": "forbid"}, kw_only=True, frozen=True)
+class Rates:
+    """How often an average logged impression leads to each action (of a video, for watching half of it)."""
+
+    favorite: Rate = 0.05
+    retweet: Rate = 0.008
+    reply: Rate = 0.008
+    reply_engaged_by_author: Rate = 0.0015
+    good_click: Rate = 0.01
+    good_click_v2: Rate = 0.008
+    good_profile_click: Rate = 0.004
+    video_playback50: Rate = 0.25
+    negative_feedback: Rate = 0.002
+    report: Rate = 0.0003
+    click: Rate = 0.05
+    profile_click: Rate = 0.015
+    dwell: Rate = 0.25
+    bookmark: Rate = 0.005
+    share: Rate = 0.004
+    block: Rate = 0.0004
+    mute: Rate = 0.0006
+
+    def __post_init__(self) -> None:
+        for action in ACTIONS:
+            if action.within and not getattr(self, action.name) < getattr(self, action.within):
+                what = f"happens within {action.within!r} and wants a lower rate than its {getattr(self, action.within)}"
+                raise ConfigError(f"rates.{action.name}", what)
+
+    def column(self) -> Floats:
+        """float32 [A]: in the order of ACTIONS."""
+        return np.array([getattr(self, name) for name in ACTION_NAMES], np.float32)
+
+
+@dataclass(config={"extra": "forbid"}, kw_only=True, frozen=True)
+class Utility:
+    """What the utility of a tweet to a viewer is made of, on the scale of log-odds of a favourite."""
+
+    taste: Weight = 4.6
+    """Times the square root of the match (0 to 1) of the viewer's interests and the tweet's topics."""
+    quality: Weight = 0.5
+    """A standard deviation of the tweet's quality."""
+    following: Weight = 0.7
+    """Following the author."""
+    liking: Weight = 0.55
+    """A standard deviation of how the viewer likes this author, whoever they are."""
+    age: Weight = 0.15
+    """Lost for each e-fold of the tweet's age in hours (plus one)."""
+    foreign: Weight = 2.0
+    """Lost if the tweet is in another language than the viewer's."""
+
+    def column(self) -> Floats:
+        """float32 [6]."""
+        return np.array([getattr(self, field.name) for field in fields(self)], np.float32)
+
+
+@dataclass(config={"extra": "forbid"}, kw_only=True)
+class Generated:
+    """A world drawn from a seed. Sizes are averages or totals; the defaults are the world `small`."""
+
+    users: Annotated[int, Field(ge=2, le=20_000_000)] = 10_000
+    """Accounts."""
+    tweets: Annotated[int, Field(ge=10, le=200_000_000)] = 200_000
+    """Tweets over all days, retweets and replies included."""
+    days: Annotated[int, Field(ge=2, le=365)] = 7
+    """Length of the past; the last day is held out from training."""
+    topics: Annotated[int, Field(ge=2, le=24)] = 24
+    """Topics, four to a field."""
+    follows_per_user: Annotated[float, Field(gt=0.0, le=5_000.0)] = 55.0
+    """Mean number of follows; half of all users at most."""
+    reciprocated_share: Annotated[float, Field(ge=0.0, le=0.9)] = 0.3
+    """Share of follow edges whose reverse exists, aimed at."""
+    second_language_share: Share = 0.1
+    """Share of users who write the second language."""
+    retweet_share: Share = 0.32
+    """Share of retweets among what people set out to write."""
+    reply_share: Share = 0.3
+    """Share of replies."""
+    quote_share: Share = 0.06
+    """Share of quotes."""
+    sessions_per_user_day: Annotated[float, Field(gt=0.0, le=100.0)] = 1.6
+    """Pages that an average user looks at in a day."""
+    followed_places: Annotated[int, Field(ge=0, le=100)] = 11
+    """Places of a logged page for tweets of followees."""
+    popular_places: Annotated[int, Field(ge=0, le=100)] = 5
+    """Places for popular tweets."""
+    explored_places: Annotated[int, Field(ge=0, le=100)] = 6
+    """Places for tweets drawn at random."""
+    patience: Annotated[float, Field(gt=0.0, le=1_000.0)] = 25.0
+    """Place of the page that a median viewer reaches with probability 1/e."""
+    rates: Rates = Field(default_factory=Rates)
+    """How often each action happens."""
+    utility: Utility = Field(default_factory=Utility)
+    """What makes a viewer act."""
+
+    def __post_init__(self) -> None:
+        if self.retweet_share + self.reply_share + self.quote_share > 1.0:
+            raise ConfigError("retweet_share + reply_share + quote_share", "want a sum of 1 at most")
+        if self.followed_places + self.popular_places + self.explored_places < 1:
+            raise ConfigError("followed_places + popular_places + explored_places", "want a sum of 1 at least")
+
+    def build(self, name: str, seed: int, progress: Progress) -> WorldData:
+        """Make the world; the same seed gives the same bytes."""
+        languages = self._languages()
+        tree = TopicTree.of(tuple(languages[0].topics), stream(seed, "topics"))
+        progress.note("people and follows")
+        people = make_people(
+            self.users,
+            tree,
+            languages,
+            second_language_share=self.second_language_share,
+            patience=self.patience,
+            rng=stream(seed, "people"),
+        )
+        follows = make_follows(
+            people,
+            mean=self.follows_per_user,
+            reciprocated=self.reciprocated_share,
+            end_h=self._end_h,
+            rng=stream(seed, "follows"),
+        )
+        following = Adjacency.of(follows["follower"], follows["followee"], follows["time_h"], self.users)
+        progress.note("tweets and texts")
+        tweets = self._tweets(people, following, tree, seed)
+        texts = write_texts(tweets.table, tweets.topics, people.table["handle"], languages, stream(seed, "texts"))
+        tables = self._tables(people, follows, tweets, texts, tree, seed)
+        truth, logged = self._log(name, people, tables, tweets, texts, seed, progress)
+        return WorldData(self._meta(name), {**tables, **logged}, truth)
+
+    def oracle(self, data: WorldTables, truth: Mapping[str, Array]) -> Oracle | None:
+        """The truth of a world that this builder made; None if it is not there."""
+        return ResponseModel(data, Truth.of(truth)) if truth else None
+
+    @property
+    def _end_h(self) -> float:
+        return 24.0 * self.days
+
+    def _languages(self) -> tuple[Words, ...]:
+        first = Words.load(LANGUAGES[0])
+        topics = tuple(first.topics)[: self.topics]
+        return tuple(Words.load(language).only(topics) for language in LANGUAGES)
+
+    def _meta(self, name: str) -> WorldMeta:
+        return WorldMeta(
+            name=name,
+            end_h=self._end_h,
+            train_until_h=self._end_h - 24.0,
+            viewer_count=self.users,
+            languages=LANGUAGES,
+            notes=("made from a seed; every number in it is drawn, none is observed",),
+        )
+
+    def _tweets(self, people: People, following: Adjacency, tree: TopicTree, seed: int) -> Tweets:
+        return make_tweets(
+            people,
+            following.offsets,
+            following.targets,
+            count=self.tweets,
+            end_h=self._end_h,
+            kind_shares=(self.retweet_share, self.reply_share, self.quote_share),
+            contested=np.array([_CONTESTED.get(topic, 0.1) for topic in tree.names], np.float32),
+            seed=seed,
+            rng=stream(seed, "tweets"),
+        )
+
+    def _tables(
+        self, people: People, follows: dict[str, Array], tweets: Tweets, texts: Texts, tree: TopicTree, seed: int
+    ) -> dict[str, Mapping[str, Array]]:
+        counts = {"hashtag_count": texts.hashtag_count, "mention_count": texts.mention_count, "length": texts.length}
+        return {
+            "users": people.table,
+            "follows": follows,
+            "tweets": {**tweets.table, **counts},
+            "texts": {"text": texts.text},
+            "vocabulary": {"word": texts.vocabulary},
+            "tweet_words": texts.tweet_words(),
+            "lists": _lists(people, len(tree.names), stream(seed, "lists")),
+        }
+
+    def _log(
+        self,
+        name: str,
+        people: People,
+        tables: dict[str, Mapping[str, Array]],
+        tweets: Tweets,
+        texts: Texts,
+        seed: int,
+        progress: Progress,
+    ) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
+        """(truth, tables of the log)."""
+        platform = WorldTables(self._meta(name), tables)
+        truth = Truth(
+            interests=people.interests,
+            propensity=people.propensity,
+            patience=people.patience,
+            conflict=people.conflict,
+            topics=tweets.topics,
+            topic_share=tweets.topic_share,
+            quality=tweets.quality,
+            controversy=tweets.controversy,
+            weights=self.utility.column(),
+            intercepts=np.zeros(len(ACTIONS), np.float32),
+            centre=np.zeros(1, np.float32),
+            seed=np.array([key(seed, "liking")], np.uint64),
+        )
+        sample = self._sample(people, tweets, platform.following, stream(seed, "calibration"))
+        truth = calibrated(platform, truth, self.rates.column(), *sample)
+        logged = write_log(
+            people,
+            tweets.table,
+            platform.following,
+            ResponseModel(platform, truth),
+            early_feedback(people, np.unique(texts.words[texts.words >= 0]), stream(seed, "early feedback")),
+            sessions=int(self.users * self.days * self.sessions_per_user_day),
+            arms=(self.followed_places, self.popular_places, self.explored_places),
+            end_h=self._end_h,
+            seed=seed,
+            rng=stream(seed, "sessions"),
+            progress=progress,
+        )
+        arrays = {field.name: getattr(truth, field.name) for field in fields(truth)}
+        return {**arrays, "community": people.main, "sensitive": tweets.sensitive}, logged
+
+    def _sample(
+        self, people: People, tweets: Tweets, following: Adjacency, rng: np.random.Generator
+    ) -> tuple[Ints, Ints, Ints, Array]:
+        """(viewer, tweet, position, now_h) of impressions much like those of the log: of followees, or of anybody."""
+        time_h, author = tweets.table["time_h"], tweets.author
+        viewer = pick(people.reading.astype(np.float32), rng.random(_SAMPLE))
+        now_h = moments(rng.random(_SAMPLE), self._end_h - 1.0) + 1.0
+        before = np.searchsorted(time_h, now_h)
+        recent = np.searchsorted(time_h, now_h - 48.0)
+        anybody = recent + (rng.random(_SAMPLE) * (before - recent)).astype(np.int64)
+        # The last tweet of a followee at that moment: the last code author * T + tweet below the followee's.
+        degree = np.diff(following.offsets)[viewer]
+        edge = following.offsets[viewer] + (rng.random(_SAMPLE) * degree).astype(np.int64)
+        followee = following.targets[np.minimum(edge, following.targets.size - 1)].astype(np.int64)
+        codes = np.sort(author.astype(np.int64) * author.size + np.arange(author.size))
+        place = np.maximum(np.searchsorted(codes, followee * author.size + before) - 1, 0)
+        theirs = codes[place] % author.size
+        there = (degree > 0) & (author[theirs] == followee) & (theirs < before) & (theirs >= recent)
+        from_followee = rng.random(_SAMPLE) < self._followed_share
+        keep = np.where(from_followee, there, before > recent) & ~people.table["suspended"][viewer]
+        keep &= from_followee | (tweets.table["kind"][anybody % author.size] != RETWEET)
+        tweet = np.where(from_followee, theirs, anybody)[keep].astype(np.int32)
+        places = self.followed_places + self.popular_places + self.explored_places
+        return viewer[keep], tweet, rng.integers(0, places, tweet.size).astype(np.int32), now_h[keep]
+
+    @property
+    def _followed_share(self) -> float:
+        return self.followed_places / (self.followed_places + self.popular_places + self.explored_places)
+
+
+def _lists(people: People, topics: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Two users in a hundred keep a list of up to twelve accounts of their main topic, mostly famous ones."""
+    owners = np.flatnonzero(rng.random(people.main.size) < 0.02).astype(np.int32)
+    number = np.repeat(np.arange(owners.size, dtype=np.int64), 12)
+    topic, draws = people.main[owners[number]], rng.random(number.size)
+    member = np.zeros(number.size, np.int64)
+    for code in range(topics):
+        rows = topic == code
+        member[rows] = pick((people.fame * people.interests[:, code]).astype(np.float32), draws[rows])
+    number, member = np.divmod(np.unique(number * people.main.size + member), people.main.size)
+    return {"list": number.astype(np.int32), "owner": owners[number], "member": member.astype(np.int32)}

@@ -1,0 +1,238 @@
+"""The past: what a simple logging policy showed before any funnel ran, and what viewers did with it.
+
+A page has places for three arms, each of which draws without replacement and with equal chances from
+its own pool, and is then shuffled: FOLLOWED, from the newest tweets of followees (three times as many as
+it has places); POPULAR, from the tweets with most public engagement in the hours before; EXPLORED,
+from all public tweets of the last two days. No pool holds the viewer's own tweets, tweets shown to
+the viewer on the last few pages, or tweets by people whom the viewer blocked or muted; pools shared by all viewers hold
+no retweets and nothing protected or suspended.
+
+`propensity` is the probability that the arm chose this tweet, given its pool and what the arms
+before it chose: places / pool size. For EXPLORED the pool is counted before the viewer's own
+exclusions, a handful of tweets among thousands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.events import Adjacency
+from funnel.core.progress import Progress
+from funnel.core.rng import key, uniform
+from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, RETWEET, SEE_FEWER
+from synthetic.behaviour import ResponseModel
+from synthetic.clock import moments
+from synthetic.pages import fill_pages
+from synthetic.people import People
+from synthetic.taste import pick
+
+_WINDOW_H = 48.0
+_POPULARITY_HALF_LIFE_H = 8.0
+_POPULAR_SHARE, _POPULAR_LEAST = 0.01, 30  # size of the popular pool, among the public tweets of the window
+_MEMORY = 96  # tweets last shown to a viewer, about four pages
+_LAST_SESSION_H = 0.25  # before the end, so that reactions fall inside the world
+_SECONDS_A_PLACE, _SECONDS_TO_REACT = 4.0, 20.0
+_HOUR_S = 3600.0
+
+
+class _Shown(NamedTuple):
+    """Impressions of one hour, in order, and the reactions to them."""
+
+    viewer: Ints
+    tweet: Ints
+    time_h: Doubles
+    position: Ints
+    request: Longs
+    arm: Array
+    propensity: Floats
+    reactions: Bools
+
+
+@dataclass
+class _State:
+    """What the policy remembers from hour to hour; `fill_pages` says what the arrays are."""
+
+    newest: Ints
+    written: Longs
+    shown: Ints
+    shown_count: Longs
+    mark: Ints
+    popularity: Floats
+    barred: Longs
+    has_barred: Bools
+
+
+def write_log(
+    people: People,
+    tweets: dict[str, Array],
+    following: Adjacency,
+    model: ResponseModel,
+    before: dict[str, Array],
+    *,
+    sessions: int,
+    arms: tuple[int, int, int],
+    end_h: float,
+    seed: int,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> dict[str, dict[str, Array]]:
+    """The tables `impressions`, `engagements` and `feedback`; before: feedback given before the first hour."""
+    users = people.reading.size
+    time_h = np.sort(moments(rng.random(sessions), end_h - _LAST_SESSION_H))
+    viewer = pick(people.reading.astype(np.float32), rng.random(sessions))
+    state = _fresh_state(users, tweets["author"].size)
+    _bar(state, before["user"], before["author"], users)
+    previous = _previous_by_author(tweets["author"])
+    public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET)
+    hours: list[_Shown] = []
+    with progress.bar("log", int(np.ceil(end_h))) as bar:
+        for hour in range(int(np.ceil(end_h))):
+            bar.advance()
+            low, high = np.searchsorted(time_h, (hour, hour + 1))
+            pools = _pools(state, tweets["time_h"], public, hour)
+            pages = fill_pages(
+                viewer[low:high], time_h[low:high], np.arange(low, high) + 1, tweets["author"], tweets["time_h"], previous,
+                following.offsets, following.targets, following.time_h, people.table["suspended"], *pools, state.barred,
+                state.has_barred, np.array(arms, np.int64), _WINDOW_H, np.uint64(key(seed, "pages")), state.newest,
+                state.written, state.shown, state.shown_count, state.mark,
+            )  # fmt: skip
+            if pages[0].size:
+                shown = _react(viewer[low:high], time_h[low:high], low, pages, model, seed)
+                _remember(state, shown, tweets["author"], users)
+                hours.append(shown)
+    return _tables(_Shown(*map(np.concatenate, zip(*hours, strict=True))), tweets["author"], before, seed)
+
+
+def _fresh_state(users: int, tweet_count: int) -> _State:
+    return _State(
+        newest=np.full(users, -1, np.int32),
+        written=np.zeros(1, np.int64),
+        shown=np.zeros((users, _MEMORY), np.int32),
+        shown_count=np.zeros(users, np.int64),
+        mark=np.zeros(tweet_count, np.int32),
+        popularity=np.zeros(tweet_count, np.float32),
+        barred=np.empty(0, np.int64),
+        has_barred=np.zeros(users, np.bool_),
+    )
+
+
+def _previous_by_author(author: Ints) -> Ints:
+    """int32 [T]: the author's tweet before, -1 if there is none."""
+    order = np.argsort(author, kind="stable").astype(np.int32)
+    out = np.full(author.size, -1, np.int32)
+    same = author[order[1:]] == author[order[:-1]]
+    out[order[1:][same]] = order[:-1][same]
+    return out
+
+
+def _pools(state: _State, time_h: Doubles, public: Bools, hour: int) -> tuple[Ints, Ints]:
+    """(popular, public) int32: tweets of the window before the hour begins."""
+    low, high = np.searchsorted(time_h, (hour - _WINDOW_H, hour))
+    recent = (low + np.flatnonzero(public[low:high])).astype(np.int32)
+    size = min(recent.size, max(_POPULAR_LEAST, int(_POPULAR_SHARE * recent.size)))
+    if size == 0:
+        return recent, recent
+    score = state.popularity[recent]
+    least = np.partition(score, -size)[-size]
+    above, tied = recent[score > least], recent[score == least]  # among equals, the newest
+    return np.concatenate([above, tied[tied.size - (size - above.size) :]]), recent
+
+
+def _react(
+    viewer: Ints, time_h: Doubles, first: int, pages: tuple[Ints, Array, Floats], model: ResponseModel, seed: int
+) -> _Shown:
+    session, position = np.nonzero(pages[0] >= 0)
+    who, tweet, when, place = viewer[session], pages[0][session, position], time_h[session], position.astype(np.int32)
+    reactions = model.react(who, tweet, place, when, seed=seed)
+    chosen = pages[1][session, position], pages[2][session, position]
+    return _Shown(who, tweet, when, place, first + session, *chosen, reactions)
+
+
+def _remember(state: _State, shown: _Shown, author: Ints, users: int) -> None:
+    """Count public engagement, and bar the authors who were blocked or muted."""
+    state.popularity *= np.float32(0.5 ** (1.0 / _POPULARITY_HALF_LIFE_H))
+    public = shown.reactions[:, [ACTION_CODE[name] for name in PUBLIC_ACTIONS]].sum(axis=1)
+    np.add.at(state.popularity, shown.tweet, public.astype(np.float32))
+    barring = shown.reactions[:, ACTION_CODE["block"]] | shown.reactions[:, ACTION_CODE["mute"]]
+    _bar(state, shown.viewer[barring], author[shown.tweet[barring]], users)
+
+
+def _bar(state: _State, user: Ints, author: Ints, users: int) -> None:
+    about = author >= 0
+    codes = user[about].astype(np.int64) * users + author[about]
+    state.barred = np.unique(np.concatenate([state.barred, codes]))
+    state.has_barred[user[about]] = True
+
+
+def _tables(shown: _Shown, author: Ints, before: dict[str, Array], seed: int) -> dict[str, dict[str, Array]]:
+    _, request = np.unique(shown.request, return_inverse=True)  # sessions that found nothing made no page
+    impressions = {
+        "viewer": shown.viewer,
+        "tweet": shown.tweet,
+        "time_h": shown.time_h,
+        "position": shown.position.astype(np.int16),
+        "request": request.astype(np.int32),
+        "arm": shown.arm,
+        "propensity": shown.propensity,
+    }
+    impression, action = np.nonzero(shown.reactions)
+    wait_s = _SECONDS_A_PLACE * shown.position[impression] + _SECONDS_TO_REACT * uniform(seed, "wait", impression, action)
+    time_h = shown.time_h[impression] + (1.0 + wait_s) / _HOUR_S
+    order = np.argsort(time_h, kind="stable")
+    impression, action = impression[order].astype(np.int32), action[order].astype(np.int8)
+    engagements = {
+        "viewer": shown.viewer[impression],
+        "tweet": shown.tweet[impression],
+        "action": action,
+        "time_h": time_h[order],
+        "impression": impression,
+    }
+    return {"impressions": impressions, "engagements": engagements, "feedback": _feedback(engagements, author, before)}
+
+
+def _feedback(engagements: dict[str, Array], author: Ints, before: dict[str, Array]) -> dict[str, Array]:
+    """Negative reactions as feedback: a block or a mute, or else the wish to see fewer; and reports."""
+    action = engagements["action"]
+    code = np.full(len(ACTION_CODE), -1, np.int8)
+    for name, kind in (("negative_feedback", SEE_FEWER), ("block", BLOCK), ("mute", MUTE), ("report", REPORT)):
+        code[ACTION_CODE[name]] = kind
+    harder = np.isin(action, (ACTION_CODE["block"], ACTION_CODE["mute"]))
+    explained = (code[action] == SEE_FEWER) & np.isin(engagements["impression"], engagements["impression"][harder])
+    rows = np.flatnonzero((code[action] >= 0) & ~explained)
+    tweet = engagements["tweet"][rows]
+    given = {
+        "user": engagements["viewer"][rows],
+        "kind": code[action[rows]],
+        "author": author[tweet],
+        "tweet": tweet,
+        "word": np.full(rows.size, -1, np.int32),
+        "time_h": engagements["time_h"][rows],
+    }
+    return {name: np.concatenate([before[name], given[name]]) for name in given}
+
+
+def early_feedback(people: People, words: Ints, rng: np.random.Generator) -> dict[str, Array]:
+    """Blocks and muted keywords from before the first hour, in order of time; words: what people mute, by number."""
+    users = people.reading.size
+    blocks, keywords = rng.poisson(0.3 * users), rng.poisson(0.3 * users) if words.size else 0
+    user = rng.integers(0, users, blocks + keywords).astype(np.int32)
+    author = pick(people.fame.astype(np.float32), rng.random(blocks + keywords))
+    is_block = (np.arange(user.size) < blocks) & (author != user)
+    is_word = np.arange(user.size) >= blocks
+    word = words[rng.integers(0, max(words.size, 1), user.size)] if words.size else np.full(user.size, -1, np.int32)
+    table = {
+        "user": user,
+        "kind": np.where(is_word, np.int8(MUTE_KEYWORD), np.int8(BLOCK)),
+        "author": np.where(is_block, author, np.int32(-1)),
+        "tweet": np.full(user.size, -1, np.int32),
+        "word": np.where(is_word, word, np.int32(-1)),
+        "time_h": people.table["created_h"][user] * rng.random(user.size),
+    }
+    order = np.argsort(table["time_h"], kind="stable")
+    order = order[(is_block | is_word)[order]]
+    return {name: column[order] for name, column in table.items()}

@@ -1,0 +1,199 @@
+"""Tweets: who writes what and when, which conversation it belongs to, and what it is really like.
+
+Authors write at a constant rate of their own, in the rhythm of the day. A retweet, reply or quote
+takes its parent from what the author could have met in the last two days: recent tweets of
+followees, or of the author's topics, the better and the more retweeted ones first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.kernels import kernel
+from funnel.core.rng import key
+from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
+from synthetic.clock import moments
+from synthetic.draws import below, fold, unit
+from synthetic.people import People
+from synthetic.taste import pick
+
+_RECALL, _FALSE_ALARMS = 0.8, 0.01  # of the label "sensitive"
+_MEDIAN_VIDEO_S = 25.0
+
+_TRIES = 8  # parents that an author weighs
+_AMONG_FOLLOWEES = 0.75  # of them, the share that followees wrote
+_RECENT = 4  # tweets of each author that can be a parent
+_TOPIC_RECENT = 256  # tweets of each topic that can be a parent
+_WINDOW_H = 48.0
+_HALF_LIFE_H = 8.0
+
+
+@dataclass(frozen=True)
+class Tweets:
+    """T tweets: `table` is what the platform knows (texts aside); the rest is truth.
+
+    topics: int16 [T, 2], the main and the second topic; topic_share: float32 [T], weight of the main one; quality:
+    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; sensitive: bool [T], what the label should be.
+    """
+
+    table: dict[str, Array]
+    topics: Array
+    topic_share: Floats
+    quality: Floats
+    controversy: Floats
+    sensitive: Bools
+
+    @property
+    def author(self) -> Ints:
+        """int32 [T]."""
+        return self.table["author"]
+
+
+def make_tweets(
+    people: People,
+    follow_offsets: Longs,
+    followee: Ints,
+    *,
+    count: int,
+    end_h: float,
+    kind_shares: tuple[float, float, float],
+    contested: Floats,
+    seed: int,
+    rng: np.random.Generator,
+) -> Tweets:
+    """Draw `count` tweets.
+
+    follow_offsets, followee: who follows whom, grouped by follower; kind_shares: of retweets, replies and quotes among
+    what people would write; contested: float32 [K], how much each topic divides people, in [0, 1].
+    """
+    time_h = np.sort(moments(rng.random(count), end_h))
+    author = pick(people.writing.astype(np.float32), rng.random(count))
+    wish = np.searchsorted(np.cumsum(kind_shares), rng.random(count), side="right")
+    kind = np.array([RETWEET, REPLY, QUOTE, ORIGINAL], np.int8)[wish]
+    topics = np.stack([_topic_of_author(people, author, rng) for _ in range(2)], axis=1)
+    quality = (people.originality[author] + 0.8 * rng.standard_normal(count)).astype(np.float32)
+    state = np.uint64(key(seed, "parents"))
+    parent, root = parents(
+        time_h, author, kind, topics, quality, people.public, follow_offsets, followee, contested.size, state
+    )
+    kind = np.where(parent < 0, np.int8(ORIGINAL), kind)
+    first = _first_of_thread(kind, parent, root)
+    topics, share = topics[first], (0.6 + 0.4 * rng.random(count)).astype(np.float32)[first]
+    copied = np.where(kind == RETWEET, parent, np.arange(count))
+    heat = rng.beta(0.6, 3.0, count) + 0.5 * contested[topics[:, 0]] * rng.random(count)
+    heat = np.where(kind == REPLY, 0.5 * (heat + heat[first]), heat)
+    sensitive = (rng.random(count) < 0.005 + 0.06 * (people.conflict[author] > 1.0))[copied]
+    label = np.where(sensitive, rng.random(count) < _RECALL, rng.random(count) < _FALSE_ALARMS)[copied]
+    table = {
+        "author": author,
+        "time_h": time_h,
+        "kind": kind,
+        "parent": parent,
+        "root": root,
+        "language": people.language[author[copied]],
+        "sensitive": label,
+        **_media(kind, copied, rng),
+    }
+    return Tweets(table, topics, share, quality[copied], np.minimum(heat, 1.0).astype(np.float32)[copied], sensitive)
+
+
+def _topic_of_author(people: People, author: Ints, rng: np.random.Generator) -> Array:
+    """int16 [T]: a topic drawn from each author's interests."""
+    cumulative = np.cumsum(people.interests, axis=1)
+    draws = (rng.random(author.size) * cumulative[author, -1]).astype(np.float32)
+    out = np.zeros(author.size, np.int16)
+    for code in range(cumulative.shape[1] - 1):
+        out += cumulative[author, code] <= draws
+    return out
+
+
+def _first_of_thread(kind: Array, parent: Ints, root: Ints) -> Ints:
+    """int32 [T]: the tweet that set the topic: the root of a reply, what a quote quotes, followed to its end."""
+    first = np.where(kind == REPLY, root, np.where(parent >= 0, parent, np.arange(kind.size))).astype(np.int32)
+    while True:  # a chain of quotes is short
+        further = first[first]
+        if np.array_equal(further, first):
+            return first
+        first = further
+
+
+def _media(kind: Array, copied: Longs, rng: np.random.Generator) -> dict[str, Array]:
+    """Pictures, links and videos; replies seldom have them, and a retweet has those of its parent."""
+    count = kind.size
+    rarer = np.where(kind == REPLY, 0.3, 1.0)
+    draws = rng.random((3, count))
+    video = draws[0] < 0.14 * rarer
+    seconds = np.clip(_MEDIAN_VIDEO_S * np.exp(0.9 * rng.standard_normal(count)), 2.0, 600.0)
+    return {
+        "has_image": ((draws[1] < 0.25 * rarer) & ~video)[copied],
+        "has_link": (draws[2] < 0.16 * rarer)[copied],
+        "video_s": np.where(video, seconds, 0.0).astype(np.float32)[copied],
+    }
+
+
+@kernel
+def parents(
+    time_h: Doubles,
+    author: Ints,
+    kind: Array,
+    topics: Array,
+    quality: Floats,
+    public: Bools,
+    follow_offsets: Longs,
+    followee: Ints,
+    topic_count: int,
+    state: np.uint64,
+) -> tuple[Ints, Ints]:
+    """(parent, root) int32 [T], -1 for none: the best of a few recent tweets that the author could have met.
+
+    Runs through time, so that a tweet that is retweeted is retweeted the more. A retweet's own retweeters go to its
+    parent; nobody retweets or quotes what is not public, or retweets the same thing twice in a row.
+    """
+    count = time_h.size
+    parent, root = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    retweeted = np.zeros(count, np.int32)
+    of_author = np.full((public.size, _RECENT), -1, np.int32)
+    authored = np.zeros(public.size, np.int64)
+    of_topic = np.empty((topic_count, _TOPIC_RECENT), np.int32)
+    in_topic = np.zeros(topic_count, np.int64)
+    last_retweet = np.full(public.size, -1, np.int32)
+    for i in range(count):
+        a, best, best_score = author[i], -1, -np.inf
+        mine = fold(state, i)
+        begin = follow_offsets[a]
+        degree = follow_offsets[a + 1] - begin
+        for attempt in range(_TRIES if kind[i] != ORIGINAL else 0):
+            draw = fold(mine, attempt)
+            pick_one = fold(draw, 1)
+            c = -1
+            if degree > 0 and unit(draw) < _AMONG_FOLLOWEES:
+                c = of_author[followee[begin + below(pick_one, degree)], below(fold(draw, 2), _RECENT)]
+            else:
+                k = topics[i, attempt & 1]
+                if in_topic[k] > 0:
+                    c = of_topic[k, below(pick_one, min(in_topic[k], _TOPIC_RECENT))]
+            if c < 0 or author[c] == a or time_h[i] - time_h[c] > _WINDOW_H:
+                continue
+            if kind[i] != REPLY and (not public[author[c]] or c == last_retweet[a]):
+                continue
+            age = time_h[i] - time_h[c]
+            score = quality[c] + 0.7 * np.log1p(retweeted[c]) - age / _HALF_LIFE_H
+            if score > best_score:
+                best, best_score = c, score
+        if best >= 0:
+            parent[i] = best
+            if kind[i] == REPLY:
+                root[i] = root[best] if root[best] >= 0 else best
+            elif kind[i] == RETWEET:
+                retweeted[best] += 1
+                last_retweet[a] = best
+                continue
+        of_author[a, authored[a] % _RECENT] = i
+        authored[a] += 1
+        if best < 0 and public[a]:
+            of_topic[topics[i, 0], in_topic[topics[i, 0]] % _TOPIC_RECENT] = i
+            in_topic[topics[i, 0]] += 1
+    return parent, root
