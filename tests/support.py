@@ -105,9 +105,8 @@ def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTa
     tables["tweet_words"] = dict(world.table("tweet_words"))
     for name in ("impressions", "engagements", "feedback"):
         tables[name] = _altered(draw, world.table(name), now_h)
-    old = np.searchsorted(world.table("impressions")["time_h"], now_h)
-    link = tables["engagements"]["impression"]
-    tables["engagements"]["impression"] = np.where(link < old, link, -1).astype(np.int32)
+    known = tables["engagements"]["time_h"] < now_h
+    tables["engagements"]["impression"] = np.where(known, tables["engagements"]["impression"], -1).astype(np.int32)
     follows = dict(world.table("follows"))
     keep = (follows["time_h"] < now_h) | (draw.random(follows["time_h"].size) < 0.5)
     tables["follows"] = {name: values[keep] for name, values in follows.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -42,7 +43,7 @@ def test_every_candidate_is_on_the_page_or_removed_by_one_stage(stages: list[Slo
     shown = candidates.filter(pl.col("removed_by").is_null()).select("viewer", "tweet").sort("viewer", "tweet")
     assert_frame_equal(shown, pages.frame().select("viewer", "tweet").sort("viewer", "tweet"))
     steps = [stage for stage in pages.stages if stage.kind != "source"]
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         assert before.n_out == after.n_in
     lost = dict(candidates["removed_by"].drop_nulls().value_counts().rows())
     assert lost == {stage.stage: stage.n_in - stage.n_out for stage in steps[1:] if stage.n_in > stage.n_out}
