@@ -1,0 +1,423 @@
+"""The `funnel` command: `simulate`, `explain`, `train`, `world …` and `list …`.
+
+Results go to stdout; progress, notes, warnings and errors go to stderr. With `--json` stdout is JSON and nothing
+else. Exit codes: 0, 2 for bad input or a failing disk (one paragraph on stderr), 130 after Ctrl-C, 1 for anything
+else (FUNNEL_DEBUG=1 shows the traceback). Everything heavy is imported inside the commands: `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from funnel.core.errors import ConfigError, FunnelError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from funnel.pipeline import Funnel
+    from funnel.report import TerminalProgress
+    from funnel.simulate import Run
+    from funnel.trace import Page, Pages
+    from funnel.world import World
+
+EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BUG = 2, 130, 1
+_PLAIN_TYPER = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
+
+app = typer.Typer(
+    name="funnel",
+    help="Twitter's For You on a laptop: run the whole recommendation funnel and see what every stage did.",
+    pretty_exceptions_enable=False,
+    **_PLAIN_TYPER,  # type: ignore[arg-type]
+)
+world_app = typer.Typer(help="Build, import, describe and list worlds.", **_PLAIN_TYPER)  # type: ignore[arg-type]
+list_app = typer.Typer(help="List what there is.", **_PLAIN_TYPER)  # type: ignore[arg-type]
+app.add_typer(world_app, name="world")
+app.add_typer(list_app, name="list")
+
+WorldOption = Annotated[str, typer.Option("--world", help="A world's name, or a world folder or YAML file.")]
+FunnelOption = Annotated[
+    str | None, typer.Option("--funnel", help="A funnel's name or a YAML file; the world's own if not given.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
+AtOption = Annotated[
+    str, typer.Option("--at", help="Moment: end, hours (150.5), a span since the start (2d6h), or an ISO time (UTC).")
+]
+SizeOption = Annotated[int | None, typer.Option("--size", help="Tweets on a page; the funnel's own if not given.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a setting: stage.field=value. Can be repeated.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
+ViewerOption = Annotated[int, typer.Option("--viewer", help="The viewer's number.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(*, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        from funnel import __version__
+
+        _print(f"funnel {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def simulate(
+    *,
+    viewer: Annotated[int | None, typer.Option("--viewer", help="Show the timeline of this viewer.")] = None,
+    viewers: Annotated[
+        str | None, typer.Option("--viewers", help="Many viewers: a number to sample, all, or a file of numbers.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the pages of --viewers.")] = None,
+    world: WorldOption = "small",
+    funnel: FunnelOption = None,
+    at: AtOption = "end",
+    size: SizeOption = None,
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the sum behind every score.")] = False,
+    micro_batch: Annotated[int, typer.Option("--micro-batch", help="Viewers that go through a stage together.")] = 32,
+    workers: Annotated[int, typer.Option("--workers", help="Threads for --viewers.")] = 1,
+) -> None:
+    """Show one viewer's timeline with the funnel behind it, or write those of many viewers to a folder."""
+    if (viewer is None) == (viewers is None):
+        raise ConfigError("funnel simulate", "wants either --viewer NUMBER or --viewers NUMBER|all|FILE")
+    if (viewers is None) != (out is None):
+        raise ConfigError("funnel simulate", "wants --viewers and --out RUN_DIR together")
+    if size is not None and size < 1:
+        raise ConfigError("--size", f"wants at least 1 tweet a page, got {size}")
+    from funnel import ask
+
+    progress, loaded = _load_world(world)
+    meta = loaded.meta
+    at_h = ask.moment(at, meta)
+    if viewer is not None:
+        one = ask.one_viewer(viewer, meta)
+        pages = _ready(funnel, loaded, set_, progress).run([one], at_h=at_h, seed=seed, size=size)
+        _emit(pages[0].as_json()) if as_json else _show_page(pages, explain=explain)
+        return
+    assert viewers is not None
+    assert out is not None
+    many = ask.many_viewers(viewers, meta, seed=seed)
+    from funnel.simulate import simulate_to
+
+    pipeline = _ready(funnel, loaded, set_, progress)
+    try:
+        run = simulate_to(
+            pipeline,
+            many,
+            out,
+            at_h=at_h,
+            seed=seed,
+            size=size,
+            micro_batch=micro_batch,
+            workers=workers,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.note(f"interrupted: {out} keeps what is done, and the same command goes on from there")
+        raise
+    _emit({**run.manifest, "stages": run.stages.to_dicts()}) if as_json else _show_run(run)
+
+
+@app.command()
+def explain(
+    *,
+    viewer: ViewerOption,
+    tweet: Annotated[int, typer.Option("--tweet", help="The tweet's number.")],
+    world: WorldOption = "small",
+    funnel: FunnelOption = None,
+    at: AtOption = "end",
+    size: SizeOption = None,
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a tweet is where it is on a viewer's page, or which stage removed it and why."""
+    from funnel import ask
+
+    progress, loaded = _load_world(world)
+    at_h, one = ask.moment(at, loaded.meta), ask.one_viewer(viewer, loaded.meta)
+    pipeline = _ready(funnel, loaded, set_, progress)
+    from funnel import explain as explaining
+
+    said = explaining.explain(pipeline, pipeline.run([one], at_h=at_h, seed=seed, size=size), one, tweet)
+    if as_json:
+        _emit(said)
+    else:
+        from funnel.report import clean
+
+        _print("\n".join(clean(line) for line in explaining.words(said)))
+
+
+@app.command()
+def train(
+    *,
+    world: WorldOption = "small",
+    funnel: FunnelOption = None,
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Learn again what is in the cache.")] = False,
+    log_dir: Annotated[Path | None, typer.Option("--log-dir", help="Folder for TensorBoard curves.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit everything that learns from the world's log, and measure it on held-out impressions."""
+    progress, loaded = _load_world(world)
+    pipeline = _loaded(funnel, loaded, set_)
+    from funnel.train import train as fit
+
+    report = fit(pipeline, seed=seed, force=force, progress=progress, log_dir=log_dir)
+    if as_json:
+        _emit({"world": loaded.name, "funnel": pipeline.name, "seed": seed, **report.as_json()})
+        return
+    from funnel.report import rows_table
+
+    took = {name: f"{seconds:.1f}" for name, seconds in report.seconds.items()}
+    steps = [
+        {"step": name, "seconds": text} for name, text in {**took, **dict.fromkeys(report.cached, "cached")}.items()
+    ]
+    _show(
+        rows_table(steps, title=f"Training of {pipeline.name} on {loaded.name}"),
+        rows_table(report.rows, title="Held-out impressions", empty="nothing to measure in this world"),
+    )
+
+
+@world_app.command("build")
+def world_build(
+    name: Annotated[str, typer.Argument(help="A world's name or YAML file.")] = "small",
+    *,
+    seed: SeedOption = 0,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is in the cache.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a world and keep it in the cache."""
+    _make_world(name, seed=seed, rebuild=rebuild, as_json=as_json)
+
+
+@world_app.command("import")
+def world_import(
+    name: Annotated[str, typer.Argument(help="A real data set, for instance higgs.")],
+    *,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Import again what is in the cache.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Import a real data set ($FUNNEL_DATA says where it lies) into the tables of a world."""
+    _make_world(name, seed=0, rebuild=rebuild, as_json=as_json)
+
+
+@world_app.command("describe")
+def world_describe(
+    name: Annotated[str, typer.Argument(help="A world's name, folder or YAML file.")] = "small",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe a world in numbers."""
+    _, loaded = _load_world(name)
+    _describe(loaded.name, loaded.describe(), as_json=as_json)
+
+
+@world_app.command("list")
+def world_list(*, as_json: JsonOption = False) -> None:
+    """List the worlds that can be loaded."""
+    list_worlds(as_json=as_json)
+
+
+@list_app.command("worlds")
+def list_worlds(*, as_json: JsonOption = False) -> None:
+    """Worlds that can be built or are in the cache."""
+    from funnel.world import World
+
+    _table("Worlds", [{"world": name} for name in World.list()], as_json=as_json)
+
+
+@list_app.command("funnels")
+def list_funnels(*, as_json: JsonOption = False) -> None:
+    """Funnels that come with the package."""
+    from funnel.compose import about_funnel, funnel_names
+
+    rows = [{"funnel": name, "about": about_funnel(name)} for name in funnel_names()]
+    _table("Funnels", rows, as_json=as_json)
+
+
+@list_app.command("stages")
+def list_stages(*, as_json: JsonOption = False) -> None:
+    """Stages and batch jobs that a funnel's file can name."""
+    from funnel.catalogue import stage_rows
+
+    _table("Stages", stage_rows(), as_json=as_json)
+
+
+@list_app.command("features")
+def list_features(*, as_json: JsonOption = False) -> None:
+    """Features that stages can need, with unit and point-in-time rule."""
+    from funnel.catalogue import feature_rows
+
+    _table("Features", feature_rows(), as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave the process with its exit code; never a traceback."""
+    try:
+        app(None if arguments is None else list(arguments), prog_name="funnel")
+    except FunnelError as error:
+        _fail(str(error), EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        sys.exit(EXIT_BUG)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _fail(f"{what} — check free space and permissions, or set FUNNEL_HOME", EXIT_BAD_INPUT)
+    except MemoryError:
+        _fail("out of memory — try a smaller world or --micro-batch", EXIT_BAD_INPUT)
+    except Exception as error:
+        if os.environ.get("FUNNEL_DEBUG"):
+            raise
+        kind = type(error).__name__
+        _fail(f"unexpected {kind}: {error} — this is a bug; FUNNEL_DEBUG=1 shows where", EXIT_BUG)
+    sys.exit(0)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    one_paragraph = " ".join(text.split())
+    try:
+        sys.stderr.write(f"funnel: {one_paragraph}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody listens; the exit code still says it
+    sys.exit(code)
+
+
+def _let_go_of_stdout() -> None:
+    """Nobody reads stdout any more; keep the interpreter from complaining when it flushes it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _load_world(name: str, *, seed: int = 0, rebuild: bool = False) -> tuple[TerminalProgress, World]:
+    import warnings
+
+    from funnel.core.errors import FunnelWarning
+    from funnel.report import TerminalProgress
+    from funnel.world import World
+
+    warnings.simplefilter("ignore", FunnelWarning)  # the report shows them as a panel
+    progress = TerminalProgress()
+    return progress, World.load(name, seed=seed, rebuild=rebuild, progress=progress)
+
+
+def _loaded(name: str | None, world: World, settings: Sequence[str] | None) -> Funnel:
+    from funnel.compose import load_funnel
+
+    return load_funnel(name or world.meta.default_funnel, world, settings=settings or ())
+
+
+def _ready(name: str | None, world: World, settings: Sequence[str] | None, progress: TerminalProgress) -> Funnel:
+    """The funnel, trained."""
+    pipeline = _loaded(name, world, settings)
+    pipeline.ensure_trained(progress=progress)
+    return pipeline
+
+
+def _make_world(name: str, *, seed: int, rebuild: bool, as_json: bool) -> None:
+    _, loaded = _load_world(name, seed=seed, rebuild=rebuild)
+    _describe(loaded.name, loaded.describe(), as_json=as_json)
+
+
+def _describe(name: str, facts: Mapping[str, object], *, as_json: bool) -> None:
+    if as_json:
+        _emit(facts)
+        return
+    from funnel.report import fields
+
+    _show(fields(facts, title=f"World {name}"))
+
+
+def _show_page(pages: Pages, *, explain: bool) -> None:
+    """The timeline, the funnel table and, on stderr, the warnings."""
+    from funnel import explain as explaining
+    from funnel import report
+
+    page = pages[0]
+    rows = page.rows
+    terms = explaining.value_terms(pages.funnel, rows)
+    why = [explaining.reason(row, parts) for row, parts in zip(rows, terms, strict=True)]
+    details: list[str] = []
+    if explain:
+        details = ["\n".join(explaining.sums({**row, "terms": parts})) for row, parts in zip(rows, terms, strict=True)]
+    shown = report.timeline(rows, title=_title(pages, page), why=why, details=details)
+    _show(shown, report.funnel_table(pages.stages))
+    _warn(pages.warnings)
+
+
+def _title(pages: Pages, page: Page) -> str:
+    import numpy as np
+
+    from funnel.report import moment_words
+
+    world = pages.funnel.world
+    handle = world.handles(np.array([page.viewer]))[0]
+    when = moment_words(page.at_h, world.meta.epoch_unix_s)
+    return f"For you · @{handle} (viewer {page.viewer}) · {when} · world {world.name} · funnel {pages.funnel.name}"
+
+
+def _show_run(run: Run) -> None:
+    from funnel import report
+
+    totals = {key: run.manifest[key] for key in ("viewers", "viewers_with_a_page", "tweets_shown", "seed", "at_h")}
+    resumed = {"parts taken over": run.resumed_parts} if run.resumed_parts else {}
+    about = {"folder": run.path, **totals, **resumed, "seconds": round(run.seconds, 1)}
+    _show(
+        report.fields(about, title=f"{run.manifest['funnel']} on {run.manifest['world']}"),
+        report.rows_table(run.stages.to_dicts(), title="The funnel, all timelines"),
+    )
+    _warn(run.warnings)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    if warnings:
+        from funnel.report import console, warnings_panel
+
+        console(stderr=True).print(warnings_panel(warnings))
+
+
+def _table(title: str, rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        _emit(rows)
+        return
+    from funnel.report import rows_table
+
+    _show(rows_table(rows, title=title))
+
+
+def _show(*parts: RenderableType) -> None:
+    from funnel.report import console
+
+    out = console()
+    for part in parts:
+        out.print(part)
+    sys.stdout.flush()
+
+
+def _emit(content: object) -> None:
+    _print(json.dumps(content, ensure_ascii=False, allow_nan=False, default=_as_plain))
+
+
+def _as_plain(value: object) -> object:
+    plain: Callable[[], object] | None = getattr(value, "item", None)  # NumPy scalars
+    return plain() if plain is not None else str(value)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
