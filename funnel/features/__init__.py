@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funnel.features import base
+from funnel.features import affinity, author, base, context, similarity, tweet, viewer
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
 # The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
@@ -18,10 +18,16 @@ __all__ = [
     "FEATURES",
     "MODEL_GROUPS",
     "Feature",
+    "affinity",
     "assets_needed",
+    "author",
     "base",
+    "context",
     "hydrate",
     "lookup",
     "matrix",
     "model_features",
+    "similarity",
+    "tweet",
+    "viewer",
 ]

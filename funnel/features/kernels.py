@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.arrays import Bools, Doubles, Ints, Longs
+from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import first_not_before
 
@@ -90,4 +90,160 @@ def has_muted_word(
             for shown in (tweet[i], original[i]):
                 if find_target(tweet_words, tweet_offsets[shown], tweet_offsets[shown + 1], word) >= 0:
                     out[i] = True
+    return out
+
+
+@helper
+def newest_before(times: Doubles, low: int, high: int, now: float) -> int:
+    """The first place in times[low:high] that is not before `now`, searched from the end.
+
+    Most questions are about the present, after which little or nothing is known.
+    """
+    step = 1
+    place = high
+    while place > low and times[place - 1] >= now:
+        high = place - 1
+        place = max(low, high - step)
+        step *= 2
+    return first_not_before(times, place, high, now)
+
+
+@kernel
+def event_totals(
+    offsets: Longs, times: Doubles, states: Floats, rates: Doubles, slots: Longs, now: Doubles, never: float
+) -> Floats:
+    """float32 [n, 2 + H]: of the group's events before now[i], the count, the hours since the last, H decayed counts.
+
+    states: float32 [E, H], what `decay_states` gives for each half-life; rates: float64 [H], ln 2 / half-life;
+    never: the hours since the last event where there is none, and the most that are told.
+    """
+    kinds = rates.size
+    out = np.zeros((slots.size, 2 + kinds), np.float32)
+    for i in range(slots.size):
+        out[i, 1] = never
+        if slots[i] < 0:
+            continue
+        begin = offsets[slots[i]]
+        end = newest_before(times, begin, offsets[slots[i] + 1], now[i])
+        if end > begin:
+            since = now[i] - times[end - 1]
+            out[i, 0] = end - begin
+            out[i, 1] = min(since, never)
+            for kind in range(kinds):
+                out[i, 2 + kind] = states[end - 1, kind] * np.exp(-since * rates[kind])
+    return out
+
+
+@kernel
+def favorited_by(
+    offsets: Longs,
+    times: Doubles,
+    rows: Ints,
+    user_of_row: Ints,
+    follow_offsets: Longs,
+    follow_targets: Ints,
+    follow_h: Doubles,
+    vectors: Floats,
+    viewer: Ints,
+    tweet: Ints,
+    now: Doubles,
+    newest: int,
+    compared: int,
+) -> Floats:
+    """float32 [n, 2]: among the `newest` users who favourited the tweet before now, how many the viewer follows;
+    and the mean dot product of the viewer's vector with those of the `compared` newest (0 if there are none).
+
+    vectors: float32 [U, d]; an empty one (d = 0) leaves the second column 0.
+    """
+    out = np.zeros((viewer.size, 2), np.float32)
+    dimensions = vectors.shape[1]
+    for i in range(viewer.size):
+        me = viewer[i]
+        begin = offsets[tweet[i]]
+        end = newest_before(times, begin, offsets[tweet[i] + 1], now[i])
+        low, high = follow_offsets[me], follow_offsets[me + 1]
+        followed = 0
+        similarity = np.float32(0.0)
+        others = 0
+        for e in range(end - 1, max(begin, end - newest) - 1, -1):
+            user = user_of_row[rows[e]]
+            at = find_target(follow_targets, low, high, user)
+            if at >= 0 and follow_h[at] < now[i]:
+                followed += 1
+            if others < compared and user != me:
+                others += 1
+                for d in range(dimensions):
+                    similarity += vectors[me, d] * vectors[user, d]
+        out[i, 0] = followed
+        if others > 0:
+            out[i, 1] = similarity / others
+    return out
+
+
+@kernel
+def two_hop_counts(
+    request_offsets: Longs,
+    request_viewer: Ints,
+    request_now: Doubles,
+    author: Ints,
+    follow_offsets: Longs,
+    follow_targets: Ints,
+    follow_h: Doubles,
+    first_hops: int,
+) -> Floats:
+    """float32 [n]: how many of the viewer's followees follow the author, both edges before the request.
+
+    Walks each viewer's two hops once and reads the candidates off; at most `first_hops` followees are walked.
+    """
+    users = follow_offsets.size - 1
+    count = np.zeros(users, np.int32)
+    out = np.zeros(author.size, np.float32)
+    for r in range(request_viewer.size):
+        if request_offsets[r] == request_offsets[r + 1]:
+            continue
+        me, now = request_viewer[r], request_now[r]
+        begin = follow_offsets[me]
+        end = min(follow_offsets[me + 1], begin + first_hops)
+        for hop in range(begin, end):
+            if follow_h[hop] < now:
+                friend = follow_targets[hop]
+                for e in range(follow_offsets[friend], follow_offsets[friend + 1]):
+                    if follow_h[e] < now:
+                        count[follow_targets[e]] += 1
+        for i in range(request_offsets[r], request_offsets[r + 1]):
+            out[i] = count[author[i]]
+        for hop in range(begin, end):
+            friend = follow_targets[hop]
+            for e in range(follow_offsets[friend], follow_offsets[friend + 1]):
+                count[follow_targets[e]] = 0
+    return out
+
+
+@kernel
+def row_dots(left: Floats, right: Floats, left_row: Ints, right_row: Ints) -> Floats:
+    """float32 [n]: left[left_row[i]] · right[right_row[i]]."""
+    out = np.zeros(left_row.size, np.float32)
+    for i in range(left_row.size):
+        total = np.float32(0.0)
+        for d in range(left.shape[1]):
+            total += left[left_row[i], d] * right[right_row[i], d]
+        out[i] = total
+    return out
+
+
+@kernel
+def interest_in(interested_in: Ints, interest: Floats, viewer: Ints, cluster: Ints) -> Floats:
+    """float32 [n]: the viewer's weight of a cluster, 0 if it is not among theirs or is -1.
+
+    interested_in: int32 [U, k], clusters padded with -1; interest: float32 [U, k], their weights.
+    """
+    out = np.zeros(viewer.size, np.float32)
+    for i in range(viewer.size):
+        for k in range(interested_in.shape[1]):
+            found = interested_in[viewer[i], k]
+            if found < 0 or cluster[i] < 0:
+                break
+            if found == cluster[i]:
+                out[i] = interest[viewer[i], k]
+                break
     return out

@@ -1,0 +1,115 @@
+"""Who wrote the tweet, and how the world has taken to them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from funnel.core.arrays import Array, Floats
+from funnel.core.batch import CandidateBatch
+from funnel.features.counts import COUNT, DECAYED, column, follow_events, rate_of, totals, within
+from funnel.features.registry import FIXED, RowFunction, feature
+
+# A day: the longest of the-algorithm's real-time author aggregates.
+DAY_H = 24.0
+AUTHOR_ACTIONS = ("favorite", "retweet", "reply", "click", "profile_click", "negative_feedback")
+# RealGraph's num_tweets looks at the followee's last three days and today (follow_graph_features.sql).
+RECENT_H = 72.0
+
+
+def _block(what: str) -> RowFunction:
+    """[n, 3]: events on the author's tweets: count, hours since the last, decayed with a day's half-life."""
+    return lambda batch: totals(
+        batch.requests.view.events(what, by="author"), batch["author"].astype(np.int64), batch.now_h, (DAY_H,)
+    )
+
+
+for _what in ("impression", *AUTHOR_ACTIONS):
+    _name = f"internal.author.{_what}"
+    feature(
+        _name,
+        unit="mixed",
+        group="internal",
+        needs=("author",),
+        meaning=f"{_what} on the author's tweets: count, hours since the last, decayed",
+    )(_block(_what))
+    feature(
+        f"author.{_what}.count",
+        unit="count",
+        group="author",
+        needs=(_name,),
+        meaning=f"{_what} on the author's tweets",
+    )(column(_name, COUNT))
+    feature(
+        f"author.{_what}.decayed_24h",
+        unit="count",
+        group="author",
+        needs=(_name,),
+        meaning=f"{_what} on the author's tweets, half-life 24 h",
+    )(column(_name, DECAYED))
+for _action in AUTHOR_ACTIONS:
+    feature(
+        f"author.{_action}.rate",
+        unit="rate",
+        group="author",
+        needs=(f"author.{_action}.count", "author.impression.count"),
+        meaning=f"{_action} per impression of the author's tweets, smoothed",
+    )(rate_of(f"author.{_action}.count", "author.impression.count"))
+
+
+@feature("author.followers", unit="count", group="author", needs=("author",))
+def followers(batch: CandidateBatch) -> Floats:
+    """Followers of the author."""
+    return _follows(batch, by="followee")
+
+
+@feature("author.following", unit="count", group="author", needs=("author",))
+def following(batch: CandidateBatch) -> Floats:
+    """Accounts that the author follows."""
+    return _follows(batch, by="follower")
+
+
+@feature("author.follow_ratio", unit="ratio", group="author", needs=("author.followers", "author.following"))
+def follow_ratio(batch: CandidateBatch) -> Floats:
+    """Followers per followed account, one added to both."""
+    ratio: Floats = (batch["author.followers"] + 1) / (batch["author.following"] + 1)
+    return ratio
+
+
+@feature("author.tweets_24h", unit="count", group="author", needs=("author",))
+def tweets_24h(batch: CandidateBatch) -> Floats:
+    """Tweets of the author in the last 24 h."""
+    return _tweets(batch, DAY_H)
+
+
+@feature("author.tweets_72h", unit="count", group="author", needs=("author",))
+def tweets_72h(batch: CandidateBatch) -> Floats:
+    """Tweets of the author in the last three days."""
+    return _tweets(batch, RECENT_H)
+
+
+@feature("author.account_age_h", unit="h", group="author", rule=FIXED, needs=("author",))
+def account_age_h(batch: CandidateBatch) -> Floats:
+    """Age of the author's account."""
+    return (batch.now_h - batch.requests.view.users["created_h"][batch["author"]]).astype(np.float32)
+
+
+@feature("author.verified", unit="flag", group="author", rule=FIXED, needs=("author_verified",))
+def verified(batch: CandidateBatch) -> Array:
+    """The author has the blue mark."""
+    return batch["author_verified"]
+
+
+@feature("author.creator", unit="flag", group="author", rule=FIXED, needs=("author_creator",))
+def creator(batch: CandidateBatch) -> Array:
+    """The author offers subscriptions."""
+    return batch["author_creator"]
+
+
+def _follows(batch: CandidateBatch, *, by: str) -> Floats:
+    index = follow_events(batch.requests.view, by=by)
+    return index.count(batch["author"].astype(np.int64), batch.now_h).astype(np.float32)
+
+
+def _tweets(batch: CandidateBatch, hours: float) -> Floats:
+    index = batch.requests.view.events("tweet", by="author")
+    return within(index, batch["author"].astype(np.int64), batch.now_h, hours)
