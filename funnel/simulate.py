@@ -3,6 +3,7 @@
     RUN_DIR/manifest.json               what was asked (resolved configuration, seed, hashes, moment), status, totals
     RUN_DIR/pages/part-00000.parquet    shown tweets of the first 256 viewers, one row each; then the next 256, …
     RUN_DIR/stages/part-00000.parquet   what every stage let in and out for the same viewers
+    RUN_DIR/notes/part-00000.json       only if a source failed and was skipped there: what was said
     RUN_DIR/stages.parquet              the same over the whole run, when it is complete
     RUN_DIR/timings.json                how long the last process took; the only file that differs between equal runs
 
@@ -31,7 +32,7 @@ from funnel.core.arrays import Ints
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.world import Oracle
-from funnel.store import write_atomically
+from funnel.store import read_json, write_atomically
 
 if TYPE_CHECKING:
     from funnel.pipeline import Funnel
@@ -163,6 +164,10 @@ def _file(out: Path, what: str, number: int) -> Path:
     return out / what / f"part-{number:05d}.parquet"
 
 
+def _notes(out: Path, number: int) -> Path:
+    return out / "notes" / f"part-{number:05d}.json"
+
+
 def _whole(out: Path, number: int, viewers: Ints) -> bool:
     """Whether both files of a part are there and readable (a Parquet file that was cut has no footer)."""
     try:
@@ -183,6 +188,9 @@ def _write_part(out: Path, number: int, pages: Pages, oracle: Oracle | None, see
             for order, row in enumerate(pages.stages)
         ]
     ).with_columns(removed=pl.when(pl.col("kind") != "source").then(pl.col("n_in") - pl.col("n_out")).otherwise(0))
+    skipped = sorted({text for trace in pages.traces for text in trace.warnings})
+    if skipped:
+        _write_json(_notes(out, number), {"warnings": skipped})
     # The pages last: they say that the part is done.
     _write_frame(_file(out, "stages", number), counts)
     _write_frame(_file(out, "pages", number), shown)
@@ -217,7 +225,13 @@ def _finish(out: Path, manifest: dict[str, object], parts: int, began: float, *,
     _write_frame(out / "stages.parquet", stages)
     _write_json(out / "timings.json", {"seconds": round(seconds, 3), "parts": parts, "parts_resumed": resumed})
     _write_json(out / MANIFEST, complete)
-    return Run(out, complete, stages, tuple(_warnings(stages, totals, manifest)), seconds, resumed)
+    notes = {text for number in numbers if _notes(out, number).exists() for text in _skipped(_notes(out, number))}
+    warnings = (*sorted(notes), *_warnings(stages, totals, manifest))
+    return Run(out, complete, stages, warnings, seconds, resumed)
+
+
+def _skipped(file: Path) -> list[str]:
+    return [str(text) for text in read_json(file)["warnings"]]
 
 
 def _warnings(stages: pl.DataFrame, totals: dict[str, int], manifest: dict[str, object]) -> Iterable[str]:
