@@ -151,9 +151,7 @@ def _open(folder: Path, *, owned: bool) -> Stored:
     return Stored(folder, manifest, meta_of(manifest, str(folder / MANIFEST)), owned)
 
 
-def _build(
-    folder: Path, name: str, config: dict[str, Any], where: str, *, progress: Progress, seed: int
-) -> Stored:
+def _build(folder: Path, name: str, config: dict[str, Any], where: str, *, progress: Progress, seed: int) -> Stored:
     data = make_builder(config, where).build(name, seed, progress)
     check_tables(data.tables, where if "folder" in config else f"world {name!r}")
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")

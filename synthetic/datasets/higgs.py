@@ -1,0 +1,280 @@
+"""Twitter around the discovery of the Higgs boson, 1 to 7 July 2012, as a world.
+
+De Domenico, Lima, Mougel, Musolesi, "The Anatomy of a Scientific Rumor", Scientific Reports 3:2980 (2013);
+snap.stanford.edu/data/higgs-twitter.html. The data are timed events "A retweets / replies to / mentions B" and follow
+lists; there are no tweets, texts, favourites or impressions. What is missing is reconstructed by these rules:
+
+- Users: first those with a whole follow list (they are the viewers), then everybody else, each by original id.
+- Tweets of B: retweets of B and replies to B, in order of time, form bursts; a burst is a tweet. One ends after a pause
+  of `gap_h`, after `life_h`, and when somebody retweets B again. B wrote the tweet a little before its first event: an
+  exponential time with mean `lead_h`.
+- Tweets of A: each retweet and each reply of A is a tweet of A whose parent is that tweet of B. Mentions in the same
+  second belong to the first of them; other mentions of one second are one original tweet of A that mentions others.
+- Engagements: each retweet or reply of A is one of viewer A with B's tweet, unless A is B.
+- Impressions: each engagement but a tweet's first (without which we should not know that the tweet exists) stands on a
+  page with `others` tweets that A did not engage with, at the moment of the engagement; see `reconstruct.sample_log`.
+- Follows are from before the epoch, and so are accounts; when exactly is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as configured
+
+from funnel.core import rng
+from funnel.core.actions import ACTION_CODE
+from funnel.core.arrays import Array, Bools, Longs
+from funnel.core.errors import DataError
+from funnel.core.events import Adjacency
+from funnel.core.kernels.grouping import pair_keys
+from funnel.core.progress import Progress
+from funnel.core.stage import STRICT
+from funnel.core.tables import ORIGINAL, REPLY, RETWEET
+from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
+from synthetic.datasets.files import data_folder, read_numbers
+from synthetic.datasets.reconstruct import Seen, bursts, sample_log
+
+SOURCE = "https://snap.stanford.edu/data/higgs-twitter.html"
+ACTIVITY = "higgs-activity_time.txt.gz"
+FOLLOWS = "higgs-social_network.first355075.edgelist.gz"
+SHA256 = {
+    ACTIVITY: "901b199716a23b0fc0371705e3ae9941b5c9493277aec65456abc4988674ad79",
+    FOLLOWS: "ddec7526f28ab861a7e823ce93c602ac7f142e7a5b5f55617415a735120f0c14",
+}
+KINDS = ("RT", "RE", "MT")
+RT, RE, MT = range(3)
+EPOCH_UNIX_S = 1_341_100_800  # 2012-07-01 00:00 UTC
+END_H = 168.0
+TRAIN_UNTIL_H = 144.0  # the last day is held out
+BEFORE_EPOCH_H = -1.0  # of follows
+ACCOUNT_MADE_H = -8_760.0  # a year before; nobody knows
+
+
+@configured(config=STRICT, kw_only=True)
+class Higgs:
+    """Imports the Higgs data set; `folder` is where its files are, found by $FUNNEL_DATA if it is not given."""
+
+    folder: Path | None = Field(None, description="folder of the two files; default: $FUNNEL_DATA/higgs-twitter")
+    verify: bool = Field(True, description="whether the files must be the published ones (sha256)")
+    gap_h: float = Field(6.0, gt=0, le=168, description="a longer pause between events: a new tweet, hours")
+    life_h: float = Field(24.0, gt=0, le=168, description="events about one tweet span no more than this, hours")
+    lead_h: float = Field(0.1, gt=0, le=24, description="mean time from a tweet to its first event, hours")
+    others: int = Field(4, ge=1, le=50, description="tweets without engagement beside each engagement of the log")
+    in_network_share: float = Field(
+        0.5, ge=0, le=1, description="share of those drawn from followed accounts, where the follow list is known"
+    )
+    window_h: float = Field(24.0, gt=0, le=168, description="how far back those are drawn from, hours")
+
+    def build(self, name: str, seed: int, progress: Progress) -> WorldData:
+        """The world; the same files, settings and seed give the same bytes. DataError if the files are not right."""
+        folder = self.folder or data_folder("higgs-twitter", SOURCE)
+        with progress.bar(f"import {name}", 4) as bar:
+            checks = SHA256 if self.verify else {}
+            columns = {"a": None, "b": None, "unix_s": None, "kind": "kind"}
+            events = read_numbers(folder / ACTIVITY, columns, kinds=KINDS, sha256=checks.get(ACTIVITY))
+            edges = read_numbers(folder / FOLLOWS, {"a": None, "b": None}, sha256=checks.get(FOLLOWS))
+            bar.advance()
+            whole, edges = _whole_lists(edges)
+            people = _People.of(events, edges, whole)
+            follows = _follows(edges, people)
+            bar.advance()
+            tweets, engagements, first = self._tweets(events, people, seed)
+            bar.advance()
+            count = people.original.size
+            following = Adjacency.of(follows["follower"], follows["followee"], follows["time_h"], count)
+            seen = Seen(tweets, engagements["viewer"], engagements["tweet"], engagements["time_h"], following)
+            impressions, impression = sample_log(
+                seen,
+                np.flatnonzero(~first),
+                others=self.others,
+                in_network_share=self.in_network_share,
+                window_h=self.window_h,
+                seed=seed,
+            )
+            bar.advance()
+        tables = {
+            "users": _accounts(people.original),
+            "follows": follows,
+            "tweets": tweets,
+            "impressions": impressions,
+            "engagements": {**engagements, "impression": impression},
+        }
+        return WorldData(self._meta(name, people.viewer_count), tables)
+
+    def oracle(self, data: WorldTables, truth: Mapping[str, Array]) -> Oracle | None:
+        """None: nobody knows what these people would have done."""
+        return None
+
+    def _tweets(
+        self, events: Mapping[str, Array], people: _People, seed: int
+    ) -> tuple[dict[str, Array], dict[str, Array], Bools]:
+        """(tweets, engagements without impressions, bool [E]: whether an engagement is its tweet's first event)."""
+        time_h = (events["unix_s"] - EPOCH_UNIX_S) / 3600.0
+        if bool((time_h < 0).any() or (time_h >= END_H).any()):
+            row = int(np.argmax((time_h < 0) | (time_h >= END_H)))
+            raise DataError(ACTIVITY, f"line {row + 1} is not of 1 to 7 July 2012: {events['unix_s'][row]}")
+        actor, about = people.dense(events["a"]), people.dense(events["b"])
+        acts = np.flatnonzero(events["kind"] != MT)
+        own, mentions = _own_tweets(actor, events["unix_s"], events["kind"])
+        target = np.full(actor.size, -1, np.int64)
+        target[acts] = self._targets(actor[acts], about[acts], time_h[acts], events["kind"][acts])
+        opening = np.full(int(target.max(initial=-1)) + 1, np.inf)
+        np.minimum.at(opening, target[acts], time_h[acts])
+        author_of = np.empty(opening.size, np.int64)
+        author_of[target[acts]] = about[acts]
+        # At least a second, the resolution of the data, so that a tweet is there before what it causes.
+        lead = np.maximum(-np.log1p(-rng.uniform(seed, "higgs.lead", np.arange(opening.size))) * self.lead_h, 1 / 3600)
+        kind = np.where(events["kind"] == RT, RETWEET, np.where(events["kind"] == RE, REPLY, ORIGINAL))[own]
+        written = np.concatenate([opening - lead, time_h[own]])
+        order = np.argsort(written, kind="stable")
+        place = np.empty(order.size, np.int64)
+        place[order] = np.arange(order.size)
+        parent = np.concatenate([np.full(opening.size, -1), target[own]])[order]
+        parent = np.where(parent >= 0, place[parent], -1).astype(np.int32)
+        kinds = np.concatenate([np.full(opening.size, ORIGINAL), kind])[order].astype(np.int8)
+        tweets = {
+            "author": np.concatenate([author_of, actor[own]])[order].astype(np.int32),
+            "time_h": written[order],
+            "kind": kinds,
+            "parent": parent,
+            "root": np.where(kinds == REPLY, parent, -1).astype(np.int32),
+            "mention_count": np.concatenate([np.zeros(opening.size), mentions])[order].astype(np.int16),
+            **_unknown(order.size),
+        }
+        heard = acts[actor[acts] != about[acts]]
+        action = np.where(events["kind"][heard] == RT, ACTION_CODE["retweet"], ACTION_CODE["reply"])
+        heard_order = np.argsort(time_h[heard], kind="stable")
+        engagements: dict[str, Array] = {
+            "viewer": actor[heard].astype(np.int32)[heard_order],
+            "tweet": place[target[heard]].astype(np.int32)[heard_order],
+            "action": action.astype(np.int8)[heard_order],
+            "time_h": time_h[heard][heard_order],
+        }
+        return tweets, engagements, (time_h[heard] == opening[target[heard]])[heard_order]
+
+    def _targets(self, actor: Longs, about: Longs, time_h: Array, kind: Array) -> Longs:
+        """int64 [n]: the reconstructed tweet that each retweet or reply is about."""
+        order = np.lexsort((time_h, about))
+        pairs = np.unique(pair_keys(actor, about), return_inverse=True)[1]
+        repeat = np.where(kind == RT, pairs, -1)
+        out = np.empty(order.size, np.int64)
+        out[order] = bursts(about[order], time_h[order], repeat[order], self.gap_h, self.life_h)
+        return out
+
+    def _meta(self, name: str, viewer_count: int) -> WorldMeta:
+        return WorldMeta(
+            name,
+            end_h=END_H,
+            train_until_h=TRAIN_UNTIL_H,
+            viewer_count=viewer_count,
+            epoch_unix_s=float(EPOCH_UNIX_S),
+            observed_actions=("retweet", "reply"),
+            default_funnel="higgs_2012",
+            languages=("und",),
+            notes=(
+                f"Real events of 1 to 7 July 2012 about the Higgs boson; {SOURCE}",
+                f"Tweets are reconstructed: events about an author with pauses up to {self.gap_h:g} h, within "
+                f"{self.life_h:g} h and with no retweet repeated, are one tweet, written {self.lead_h:g} h (mean) before",
+                f"Impressions are reconstructed: each engagement but a tweet's first, beside {self.others} tweets that "
+                "the viewer could have seen and did not engage with; rates of actions mean nothing",
+                "No favourites, texts, languages or account ages; follow lists are whole for the viewers alone",
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _People:
+    """original: int64 [U], the data's id of each user; viewer_count: how many of the first have whole follow lists."""
+
+    original: Longs
+    viewer_count: int
+    _known: Longs
+    _rank: Longs
+
+    @classmethod
+    def of(cls, events: Mapping[str, Array], edges: Mapping[str, Array], whole: Longs) -> _People:
+        """Everybody who acts, is acted upon, or is in a follow list."""
+        known = np.unique(np.concatenate([events["a"], events["b"], edges["a"], edges["b"]]))
+        others = np.setdiff1d(known, whole, assume_unique=True)
+        original = np.concatenate([whole, others])
+        rank = np.empty(known.size, np.int64)
+        rank[np.searchsorted(known, original)] = np.arange(known.size)
+        return cls(original, whole.size, known, rank)
+
+    def dense(self, original: Array) -> Longs:
+        """int64 [n]: row numbers of users by the data's ids."""
+        return self._rank[np.searchsorted(self._known, original)]
+
+
+def _whole_lists(edges: Mapping[str, Array]) -> tuple[Longs, dict[str, Array]]:
+    """(the data's ids of users whose follow lists are whole, sorted; their follows without self-follows).
+
+    The file is the beginning of a longer one, so the list that stands last is cut.
+    """
+    if not edges["a"].size:
+        raise DataError(FOLLOWS, "is empty; wants lines of <follower> <followee>")
+    whole = np.setdiff1d(edges["a"], edges["a"][-1:])
+    stays = np.isin(edges["a"], whole)
+    kept = {name: values[stays] for name, values in edges.items()}
+    other = kept["a"] != kept["b"]
+    return whole, {name: values[other] for name, values in kept.items()}
+
+
+def _follows(edges: Mapping[str, Array], people: _People) -> dict[str, Array]:
+    keys = np.unique(pair_keys(people.dense(edges["a"]), people.dense(edges["b"])))
+    return {
+        "follower": (keys >> 32).astype(np.int32),
+        "followee": (keys & 0xFFFFFFFF).astype(np.int32),
+        "time_h": np.full(keys.size, BEFORE_EPOCH_H),
+    }
+
+
+def _own_tweets(actor: Longs, unix_s: Longs, kind: Array) -> tuple[Longs, Longs]:
+    """(events that are a tweet of the actor's own int64 [m], number of mentions of each).
+
+    Every retweet and reply, and of the mentions of a second that has neither the first; mentions are counted where
+    they stand: with the first retweet or reply of the second, or together.
+    """
+    second, first, group = np.unique(pair_keys(actor, unix_s - EPOCH_UNIX_S), return_index=True, return_inverse=True)
+    acts = np.flatnonzero(kind != MT)
+    stands = first.copy()
+    stands[group[acts][::-1]] = acts[::-1]  # the last assignment wins: the first act of the second
+    mentions = np.zeros(actor.size, np.int64)
+    mentions[stands] = np.bincount(group[kind == MT], minlength=second.size)
+    own = np.union1d(acts, stands)
+    return own, mentions[own]
+
+
+def _unknown(count: int) -> dict[str, Array]:
+    """The columns of tweets about which the data say nothing."""
+    no = np.zeros(count, np.bool_)
+    return {
+        "language": np.zeros(count, np.int8),
+        "has_image": no,
+        "has_link": no,
+        "video_s": np.zeros(count, np.float32),
+        "hashtag_count": np.zeros(count, np.int16),
+        "length": np.zeros(count, np.int16),
+        "sensitive": no,
+    }
+
+
+def _accounts(users: Longs) -> dict[str, Array]:
+    count = users.size
+    handles = np.empty(count, dtype=object)
+    handles[:] = [f"user{original}" for original in users.tolist()]
+    no = np.zeros(count, np.bool_)
+    return {
+        "handle": handles,
+        "created_h": np.full(count, ACCOUNT_MADE_H),
+        "language": np.zeros(count, np.int8),
+        "verified": no,
+        "creator": no,
+        "protected": no,
+        "suspended": no,
+    }
