@@ -288,7 +288,7 @@ def _slot(where: str, entry: Mapping[str, object]) -> Slot:
     for key in ("quota", "keep", "on_error"):
         if key in entry and key not in allowed:
             raise ConfigError(f"{where}.{name}.{key}", f"a {part.kind} has no `{key}`")
-    return Slot(name, use, part, **limits, on_error=cast(Literal["fail", "skip"], on_error))
+    return Slot(name, use, part, **limits, on_error=on_error)
 
 
 def _limit(where: str, value: object) -> int:

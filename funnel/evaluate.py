@@ -51,7 +51,7 @@ def held_out_table(
     table: list[dict[str, object]] = []
     light = scores.get("light_score")
     if light is not None:
-        public = done[:, [ACTION_CODE[name] for name in PUBLIC_ACTIONS]].any(axis=1)
+        public: Bools = np.logical_or.reduce([done[:, ACTION_CODE[name]] for name in PUBLIC_ACTIONS])
         heads: dict[str, Bools] = {"any public action": public, "favorite": done[:, ACTION_CODE["favorite"]]}
         for head, truth in heads.items():
             table.append({"stage": "light_ranker", "head": head, **judge.compare(light, truth, popularity, None)})

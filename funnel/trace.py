@@ -192,7 +192,8 @@ class Pages(Sequence[Page]):
         if not self._where:
             return found
         for stage in self.stages:
-            if stage.kind == "source" and stage.n_out == 0:
+            skipped = any(text.startswith(f"source {stage.stage!r} failed") for text in found)
+            if stage.kind == "source" and stage.n_out == 0 and not skipped:
                 found.append(f"source {stage.stage!r} found nothing for any of {len(self)} requests")
             elif stage.n_in > 0 and stage.n_out == 0:
                 found.append(f"stage {stage.stage!r} let nothing through: {stage.n_in} candidates in, none out")
