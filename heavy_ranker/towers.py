@@ -10,6 +10,7 @@ towers are computed together: they have the same widths.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Tower(nn.Module):
     def __init__(self, input_size: int, sizes: Sequence[int]) -> None:
         super().__init__()
         widths = (input_size, *sizes, 1)
-        self.layers = nn.ModuleList(dense(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(dense(a, b) for a, b in pairwise(widths))
 
 
 class Towers(nn.Module):

@@ -1,0 +1,174 @@
+"""The trained heavy ranker as plain arrays, computed without torch.
+
+Batch norms are folded into the layers beside them, the gain and bias of each block's layer norm into
+the layer that follows, and the first mask layers of all blocks are one layer; the result is that of
+the torch module to float32 rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from funnel.core.actions import HEAVY_ACTIONS
+from funnel.core.arrays import Array, Bools, Floats
+from funnel.core.errors import DataError
+from funnel.learn.calibration import calibrate
+from heavy_ranker.kernels import grouped_dense, normalised, transform_rows
+
+BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
+ROWS_AT_ONCE = 512  # hidden activations of that many rows stay in the cache; no result depends on it
+
+
+@dataclass(frozen=True)
+class Layer:
+    """G dense layers side by side: weight [G, K, N], bias [G, N]."""
+
+    weight: Floats
+    bias: Floats
+
+    def __call__(self, x: Floats, *, relu: bool) -> Floats:
+        """[n, G, K] -> [n, G, N]."""
+        return grouped_dense(x, self.weight, self.bias, relu)
+
+
+@dataclass(frozen=True)
+class ServingNetwork:
+    """Features -> calibrated probabilities.
+
+    features: names, continuous ones first; scale, shift [C], gain, bias [F], clip, epsilon: the
+    transform; masks: aggregation (one group) and projection (a group per block); hidden: a group per
+    block; mlp: shared layers; towers: first layer one group, then a group per action; ratio [A]:
+    numeric calibration; trained [A]: heads that learnt; base_rate [A]: what the others say.
+    """
+
+    features: tuple[str, ...]
+    scale: Floats
+    shift: Floats
+    gain: Floats
+    bias: Floats
+    clip: float
+    epsilon: float
+    masks: tuple[Layer, Layer]
+    hidden: Layer
+    mlp: tuple[Layer, ...]
+    towers: tuple[Layer, ...]
+    ratio: Floats
+    trained: Bools
+    base_rate: Floats
+
+    def logits(self, x: Floats) -> Floats:
+        """float32 [n, A] of the trained heads; x: float32 [n, F] in the order of `features`."""
+        parts = [self._logits(x[begin : begin + ROWS_AT_ONCE]) for begin in range(0, x.shape[0], ROWS_AT_ONCE)]
+        return np.concatenate([np.empty((0, int(self.trained.sum())), np.float32), *parts])
+
+    def probabilities(self, x: Floats) -> Floats:
+        """float32 [n, A] in [0, 1], calibrated, in the order of HEAVY_ACTIONS."""
+        out = np.tile(self.base_rate, (x.shape[0], 1))
+        logits = self.logits(x)
+        for column, action in enumerate(np.flatnonzero(self.trained)):
+            p = 1 / (1 + np.exp(-logits[:, column].astype(np.float64)))
+            out[:, action] = calibrate(p, float(self.ratio[action]))
+        return out
+
+    def _logits(self, x: Floats) -> Floats:
+        rows = x.shape[0]
+        embedding = transform_rows(x, self.scale, self.shift, self.gain, self.bias, self.clip, self.epsilon)
+        aggregate, project = self.masks
+        groups = project.weight.shape[0]
+        aggregated = aggregate(embedding[:, None], relu=True).reshape(rows, groups, -1)
+        masked = project(aggregated, relu=False) * embedding[:, None]
+        h = normalised(self.hidden(masked, relu=False), BLOCK_EPSILON).reshape(rows, 1, -1)
+        for layer in self.mlp:
+            h = layer(h, relu=True)
+        last = len(self.towers) - 1
+        for place, layer in enumerate(self.towers):
+            h = layer(h, relu=place < last)
+            if place == 0:
+                h = h.reshape(rows, int(self.trained.sum()), -1)
+        return h.reshape(rows, -1)
+
+    def state(self) -> dict[str, Array]:
+        """Everything as arrays, for a file."""
+        layers = {"mask.0": self.masks[0], "mask.1": self.masks[1], "hidden.0": self.hidden}
+        layers |= {f"mlp.{k}": layer for k, layer in enumerate(self.mlp)}
+        layers |= {f"tower.{k}": layer for k, layer in enumerate(self.towers)}
+        return {
+            "features": np.frombuffer("\n".join(self.features).encode(), np.uint8),
+            "transform.scale": self.scale,
+            "transform.shift": self.shift,
+            "transform.gain": self.gain,
+            "transform.bias": self.bias,
+            "transform.clip_and_epsilon": np.array([self.clip, self.epsilon]),
+            **{f"{name}.weight": layer.weight for name, layer in layers.items()},
+            **{f"{name}.bias": layer.bias for name, layer in layers.items()},
+            "calibration.ratio": self.ratio,
+            "calibration.trained": self.trained,
+            "calibration.base_rate": self.base_rate,
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Array], where: str) -> ServingNetwork:
+        """What `state` gave; DataError, at `where`, if arrays are missing or do not fit together."""
+        try:
+            network = cls._read(state)
+        except KeyError as missing:
+            raise DataError(where, f"has no array {missing.args[0]!r} — train it again") from None
+        wrong = network._misfit()
+        if wrong:
+            raise DataError(where, f"{wrong} — train it again")
+        return network
+
+    @classmethod
+    def _read(cls, state: dict[str, Array]) -> ServingNetwork:
+        def layer(name: str) -> Layer:
+            return Layer(state[f"{name}.weight"], state[f"{name}.bias"])
+
+        def layers(name: str) -> tuple[Layer, ...]:
+            count = sum(key.startswith(f"{name}.") and key.endswith(".weight") for key in state)
+            return tuple(layer(f"{name}.{k}") for k in range(count))
+
+        limits = state["transform.clip_and_epsilon"]
+        return cls(
+            features=tuple(bytes(state["features"]).decode().split("\n")),
+            scale=state["transform.scale"],
+            shift=state["transform.shift"],
+            gain=state["transform.gain"],
+            bias=state["transform.bias"],
+            clip=float(limits[0]),
+            epsilon=float(limits[1]),
+            masks=(layer("mask.0"), layer("mask.1")),
+            hidden=layer("hidden.0"),
+            mlp=layers("mlp"),
+            towers=layers("tower"),
+            ratio=state["calibration.ratio"],
+            trained=state["calibration.trained"],
+            base_rate=state["calibration.base_rate"],
+        )
+
+    def _misfit(self) -> str:
+        """What does not fit together, or an empty string: a kernel would read beyond an array."""
+        width, heads = len(self.features), int(self.trained.sum())
+        if {self.ratio.shape, self.trained.shape, self.base_rate.shape} != {(len(HEAVY_ACTIONS),)}:
+            return f"is for {self.trained.size} heads, not for {len(HEAVY_ACTIONS)}"
+        if self.gain.shape != (width,) or self.bias.shape != (width,) or self.scale.size > width:
+            return f"has a transform that does not fit {width} features"
+        aggregate, project = self.masks
+        groups, aggregation, _ = project.weight.shape
+        merged = groups * self.hidden.weight.shape[2]
+        wanted = [
+            (aggregate, (1, width, groups * aggregation)),
+            (project, (groups, aggregation, width)),
+            (self.hidden, (groups, width, self.hidden.weight.shape[2])),
+        ]
+        for shared in self.mlp:
+            wanted.append((shared, (1, merged, shared.weight.shape[2])))
+            merged = shared.weight.shape[2]
+        for place, tower in enumerate(self.towers):
+            wanted.append((tower, (1 if place == 0 else heads, merged, tower.weight.shape[2])))
+            merged = tower.weight.shape[2] // (heads if place == 0 else 1)
+        for layer, shape in wanted:
+            if layer.weight.shape != shape or layer.bias.shape != (shape[0], shape[2]):
+                return f"has a layer of shape {layer.weight.shape} where {shape} belongs"
+        return ""
