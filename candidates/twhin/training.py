@@ -1,0 +1,176 @@
+"""Stochastic training of translation embeddings, with negatives drawn from the same relation.
+
+The logit of an edge (l, relation, r) is ⟨x_l + θ_relation, y_r⟩; the loss is binary cross-entropy with label 1 and
+weight 1 for edges, label 0 and weight 1 / (2 * negatives) for corrupted ones, `negatives` of them on either side
+(twitter/the-algorithm-ml, projects/twhin/models/models.py). As the paper means it and unlike that release, negatives
+are labelled 0, carry the translation too, and the translation is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.kernels import helper, kernel
+from funnel.core.progress import Progress
+from funnel.core.rng import stream
+
+CHUNK = 250_000  # edges between two signs of life
+
+
+class Relations(NamedTuple):
+    """Edges by relation: left, right int32 [E]; offsets int64 [N + 1], where each relation's edges stand."""
+
+    left: Ints
+    right: Ints
+    offsets: Longs
+
+
+def train(
+    edges: Relations,
+    users: int,
+    dimension: int,
+    examples: int,
+    negatives: int,
+    learning_rate: float,
+    *,
+    seed: int,
+    purpose: str,
+    progress: Progress,
+) -> tuple[Array, Array]:
+    """(left, right) vectors, float32 [U, d]: left with the mean relation added; length 1, 0 where there is no edge."""
+    draws = stream(seed, purpose)
+    scale = 1.0 / math.sqrt(dimension)
+    left = (draws.standard_normal((users, dimension)) * scale).astype(np.float32)
+    right = (draws.standard_normal((users, dimension)) * scale).astype(np.float32)
+    count = edges.offsets.size - 1
+    # Beside each vector stands its Adagrad state, one number a row.
+    state = (
+        left,
+        right,
+        np.zeros((count, dimension), np.float32),
+        *(np.zeros(n, np.float32) for n in (users, users, count)),
+    )
+    order = np.empty(0, np.int64)
+    with progress.bar(f"TwHIN ({purpose.rpartition('.')[2]})", examples) as bar:
+        for done in range(0, examples, CHUNK):
+            size = min(CHUNK, examples - done)
+            while order.size < size:
+                order = np.concatenate([order, draws.permutation(edges.left.size)])
+            state = _descend(
+                edges.left, edges.right, edges.offsets, order[:size], *state,
+                negatives, learning_rate, int(draws.integers(1, 2**62)),
+            )  # fmt: skip
+            order = order[size:]
+            bar.advance(size)
+    translated = state[0] + np.average(state[2], axis=0, weights=np.maximum(np.diff(edges.offsets), 1e-9))
+    return _scaled(translated, edges.left), _scaled(state[1], edges.right)
+
+
+def _scaled(vectors: Array, present: Ints) -> Array:
+    out = np.zeros_like(vectors, dtype=np.float32)
+    rows = np.unique(present)
+    length = np.sqrt((vectors[rows].astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+    out[rows] = vectors[rows] / np.maximum(length, 1e-12)
+    return out
+
+
+@helper
+def _dot(a: Array, i: int, b: Array, j: int) -> float:
+    """⟨a[i], b[j]⟩ with eight running sums, which lets the compiler use vector registers."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
+    for c in range(0, a.shape[1], 8):
+        s0 += a[i, c] * b[j, c]
+        s1 += a[i, c + 1] * b[j, c + 1]
+        s2 += a[i, c + 2] * b[j, c + 2]
+        s3 += a[i, c + 3] * b[j, c + 3]
+        s4 += a[i, c + 4] * b[j, c + 4]
+        s5 += a[i, c + 5] * b[j, c + 5]
+        s6 += a[i, c + 6] * b[j, c + 6]
+        s7 += a[i, c + 7] * b[j, c + 7]
+    return (s0 + s1) + (s2 + s3) + ((s4 + s5) + (s6 + s7))
+
+
+@helper
+def _step(vectors: Array, squares: Floats, i: int, gradient: Array, j: int, factor: float, rate: float) -> None:
+    """Row-wise Adagrad: vectors[i] −= rate * g / √(sum of mean squares), g = factor * gradient[j]."""
+    factor32 = np.float32(factor)
+    squares[i] += factor32 * factor32 * _dot(gradient, j, gradient, j) / np.float32(vectors.shape[1])
+    size = np.float32(rate) * factor32 / (math.sqrt(squares[i]) + np.float32(1e-8))
+    for c in range(vectors.shape[1]):
+        vectors[i, c] -= size * gradient[j, c]
+
+
+@helper
+def _draw(counter: int) -> int:
+    """SplitMix64's finaliser: 63 random bits for each counter."""
+    x = np.uint64(counter)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(1))  # type: ignore[return-value]
+
+
+@kernel
+def _descend(
+    left: Ints,
+    right: Ints,
+    offsets: Longs,
+    order: Longs,
+    start_x: Array,
+    start_y: Array,
+    start_theta: Array,
+    start_x_squares: Floats,
+    start_y_squares: Floats,
+    start_theta_squares: Floats,
+    negatives: int,
+    rate: float,
+    key: int,
+) -> tuple[Array, Array, Array, Floats, Floats, Floats]:
+    """Visit the edges of `order` one after the other; gives the new state."""
+    x, y, theta = start_x.copy(), start_y.copy(), start_theta.copy()
+    xs, ys, ts = start_x_squares.copy(), start_y_squares.copy(), start_theta_squares.copy()
+    d = x.shape[1]
+    query, gradient = np.empty((1, d), np.float32), np.empty((1, d), np.float32)
+    counter = np.uint64(key)
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    share = 1.0 / (2.0 * negatives)
+    for edge in order:
+        relation = np.searchsorted(offsets, edge, side="right") - 1
+        begin, size = offsets[relation], offsets[relation + 1] - offsets[relation]
+        u, a = left[edge], right[edge]
+        for c in range(d):
+            query[0, c] = x[u, c] + theta[relation, c]
+            gradient[0, c] = 0.0
+        # The edge itself (n = 0) and corrupted right ends, all against one translated left end.
+        for n in range(negatives + 1):
+            other = a
+            if n > 0:
+                counter += golden
+                other = right[begin + _draw(counter) % size]
+                if other == a:
+                    continue
+            error = 1.0 / (1.0 + math.exp(-_dot(query, 0, y, other)))
+            error = error - 1.0 if n == 0 else error * share
+            for c in range(d):
+                gradient[0, c] += np.float32(error) * y[other, c]
+            _step(y, ys, other, query, 0, error, rate)
+        _step(x, xs, u, gradient, 0, 1.0, rate)
+        _step(theta, ts, relation, gradient, 0, 1.0, rate)
+        for c in range(d):
+            gradient[0, c] = 0.0
+        for _ in range(negatives):  # corrupted left ends
+            counter += golden
+            other = left[begin + _draw(counter) % size]
+            if other == u:
+                continue
+            for c in range(d):
+                query[0, c] = x[other, c] + theta[relation, c]
+            error = share / (1.0 + math.exp(-_dot(query, 0, y, a)))
+            for c in range(d):
+                gradient[0, c] += np.float32(error) * query[0, c]
+            _step(x, xs, other, y, a, error, rate)
+        _step(y, ys, a, gradient, 0, 1.0, rate)
+    return x, y, theta, xs, ys, ts
