@@ -269,6 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(str(error), EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into its exit code
+            _fail("interrupted", EXIT_INTERRUPTED)
+        raise
     except BrokenPipeError:
         _let_go_of_stdout()
         sys.exit(EXIT_BUG)

@@ -192,9 +192,16 @@ def test_viewers_come_from_a_file_of_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"7\nx\n", "line 2"), (b"30\n", "0 to 29"), (b"-1\n", "no viewer"), (b"7\n8\n7\n", "line 3: viewer 7 stands in line 1"),
-     (b"", "names no viewer"), (b"\xff\xfe", "is not text"), ("٣\n".encode(), "no viewer")],
-)  # fmt: skip
+    [
+        (b"7\nx\n", "line 2"),
+        (b"30\n", "0 to 29"),
+        (b"-1\n", "no viewer"),
+        (b"7\n8\n7\n", "line 3: viewer 7 stands in line 1"),
+        (b"", "names no viewer"),
+        (b"\xff\xfe", "is not text"),
+        ("٣\n".encode(), "no viewer"),
+    ],
+)
 def test_a_file_with_a_wrong_line_names_it(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "viewers.txt"
     file.write_bytes(content)
