@@ -1,1 +1,1 @@
-"""Made worlds: people, follows, tweets, texts, the truth about behaviour, and a log of the past; importers of real data in `datasets`."""
+"""Made worlds, drawn from a seed with their truth and a log of the past; `datasets` imports real ones."""

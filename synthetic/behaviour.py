@@ -60,8 +60,8 @@ class Truth:
     """What only the oracle knows; shapes as in `People` and `Tweets`.
 
     weights: float32 [6], of taste, quality, following, liking an author, age (per e-fold of hours) and foreign language
-    in the utility; intercepts: float32 [A]; centre: float32 [1], the utility of an average impression; seed: uint64 [1],
-    the key of the likings between viewers and authors.
+    in the utility; intercepts: float32 [A]; centre: float32 [1], the utility of an average impression; seed: uint64
+    [1], the key of the likings between viewers and authors.
     """
 
     interests: Floats
@@ -98,8 +98,8 @@ class ResponseModel:
     def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
         """bool [n, A]: what the viewer does.
 
-        The draws are hashes of (seed, viewer, tweet, moment, action); the place acts through the probabilities alone, so
-        that whoever likes a tweet at place 9 would have liked it at place 3.
+        The draws are hashes of (seed, viewer, tweet, moment, action); the place acts through the probabilities alone,
+        so that whoever likes a tweet at place 9 would have liked it at place 3.
         """
         odds = self._conditionals(viewer, tweet, position, self.utility(viewer, tweet, now_h))
         moment = np.ascontiguousarray(now_h, np.float64).view(np.int64)
@@ -110,10 +110,10 @@ class ResponseModel:
         """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, at whatever age and place."""
         truth = self._truth
         fresh = self._tweets["time_h"][tweet]  # the moment it was written: its age does not count
-        # A little less eager than the average impression: what is shown at random pleases nobody in particular.
-        gladness = self.utility(viewer, tweet, fresh) - truth.centre[0] - 0.5
-        strain = truth.controversy[tweet] * (1.5 - 0.5 * np.tanh(truth.conflict[viewer]))
-        return np.tanh(0.6 * gladness - strain).astype(np.float32)
+        gladness = self.utility(viewer, tweet, fresh) - truth.centre[0]
+        strain = truth.controversy[tweet] * (1.5 - 0.5 * truth.conflict[viewer])
+        glad: Floats = np.tanh(0.6 * gladness - strain).astype(np.float32)
+        return glad
 
     def utility(self, viewer: Ints, tweet: Ints, now_h: Doubles) -> Floats:
         """float32 [n]: z of the module's formula."""
@@ -138,7 +138,7 @@ class ResponseModel:
         )
 
     def _conditionals(self, viewer: Ints, tweet: Ints, position: Ints, utility: Floats) -> Floats:
-        """float32 [n, A + 1]: of each action given its parent and that the viewer looks; last, that the viewer looks."""
+        """float32 [n, A + 1]: of each action given its parent and a look; last, of the look."""
         truth = self._truth
         return conditional_odds(
             _int32(viewer),

@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
+from synthetic.arrays import distinct, pick
 from synthetic.people import People
-from synthetic.taste import pick
 
 _DEGREE_SIGMA = 0.9  # log-normal number of follows
-_FRIEND_OF_FRIEND, _ANYBODY = 0.2, 0.1  # shares of the edges; the rest are by topic
+_FRIEND_OF_FRIEND, _ANYBODY = 0.2, 0.05  # shares of the edges; the rest are by topic
 _FOREIGN = 0.1  # chance that an edge to another language is kept
 _DURING = 0.02  # share of edges made during the world's days
 _FAME_THAT_HALVES_ANSWERS = 10.0  # in units of the least famous
@@ -57,11 +57,11 @@ def _by_topic(
         missing = count - found.size
         if missing <= 0:
             break
-        follower = pick(degree.astype(np.float32), rng.random(int(missing * 1.25) + 8))
+        follower = pick(degree, rng.random(int(missing * 1.25) + 8))
         followee = _somebody_of(_topic_of(people.interests, follower, rng), people.interests, fame, rng)
         anybody = rng.random(follower.size) < _ANYBODY
-        followee = np.where(anybody, pick(fame.astype(np.float32), rng.random(follower.size)), followee)
-        found = np.unique(np.concatenate([found, _code((follower, followee), users, people, rng)]))
+        followee = np.where(anybody, pick(fame, rng.random(follower.size)), followee)
+        found = distinct(np.concatenate([found, _code((follower, followee), users, people, rng)]))
     return _kept(found, count, rng)
 
 
@@ -69,7 +69,8 @@ def _topic_of(interests: Floats, user: Ints, rng: np.random.Generator) -> Ints:
     """int32 [n]: a topic drawn from each user's interests."""
     cumulative = np.cumsum(interests, axis=1)[user]
     draws = (rng.random(user.size) * cumulative[:, -1]).astype(np.float32)
-    return np.minimum((cumulative <= draws[:, None]).sum(axis=1), interests.shape[1] - 1).astype(np.int32)
+    topic: Ints = np.minimum((cumulative <= draws[:, None]).sum(axis=1), interests.shape[1] - 1).astype(np.int32)
+    return topic
 
 
 def _somebody_of(topic: Ints, interests: Floats, fame: Doubles, rng: np.random.Generator) -> Ints:
@@ -78,7 +79,7 @@ def _somebody_of(topic: Ints, interests: Floats, fame: Doubles, rng: np.random.G
     draws = rng.random(topic.size)
     for code in range(interests.shape[1]):
         rows = np.flatnonzero(topic == code)
-        out[rows] = pick((fame * interests[:, code]).astype(np.float32), draws[rows])
+        out[rows] = pick(fame * interests[:, code], draws[rows])
     return out
 
 
@@ -105,10 +106,10 @@ def _code(edges: tuple[Ints, Ints], users: int, people: People, rng: np.random.G
 
 def _kept(edges: Longs, count: int, rng: np.random.Generator) -> Longs:
     """At most `count` of the distinct edges, at random, sorted."""
-    distinct = np.unique(edges)
-    if distinct.size <= count:
-        return distinct
-    return np.sort(rng.choice(distinct, count, replace=False, shuffle=False))
+    found = distinct(edges)
+    if found.size <= count:
+        return found
+    return np.sort(rng.choice(found, count, replace=False, shuffle=False))
 
 
 def _answered(edges: Longs, fame: Doubles, answers: float, users: int, rng: np.random.Generator) -> Longs:
@@ -120,7 +121,7 @@ def _answered(edges: Longs, fame: Doubles, answers: float, users: int, rng: np.r
     already = np.isin(back, edges, assume_unique=True)
     goal = max(0.0, answers - 0.5 * already.mean())
     chance = np.minimum(1.0, willing * goal / max(float(willing[~already].mean()), 1e-9))
-    return np.unique(np.concatenate([edges, back[~already & (rng.random(edges.size) < chance)]]))
+    return distinct(np.concatenate([edges, back[~already & (rng.random(edges.size) < chance)]]))
 
 
 def _times(created_h: Doubles, follower: Longs, followee: Longs, end_h: float, rng: np.random.Generator) -> Doubles:

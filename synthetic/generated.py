@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from funnel.core.actions import ACTION_NAMES, ACTIONS
-from funnel.core.arrays import Array, Floats, Ints
+from funnel.core.arrays import Array, Floats
 from funnel.core.errors import ConfigError
 from funnel.core.events import Adjacency
-from funnel.core.progress import Progress
+from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import key, stream
-from funnel.core.tables import RETWEET
 from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
+from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel, Truth, calibrated
-from synthetic.clock import moments
 from synthetic.follows import make_follows
 from synthetic.log import early_feedback, write_log
 from synthetic.people import People, make_people
-from synthetic.taste import TopicTree, pick
+from synthetic.taste import TopicTree
 from synthetic.text import LANGUAGES, Texts, Words, write_texts
 from synthetic.tweets import Tweets, make_tweets
 
@@ -31,8 +30,17 @@ Rate = Annotated[float, Field(gt=0.0, lt=0.9)]
 Weight = Annotated[float, Field(ge=0.0, le=20.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
-_SAMPLE = 30_000  # impressions on which the response model is calibrated
-_CONTESTED = {"society/politics": 1.0, "society/economy": 0.6, "science/climate": 0.7, "sport/football": 0.4, "tech/ai": 0.4}
+# What the response model is calibrated on: pairs of anybody and anything, then the pages of a small pilot of the log.
+_PAIRS, _PILOT_AGE_H = 4_000, 6.0
+_PILOT_SESSIONS = 2_000
+# How much a topic divides people, 0 to 1; topics that are not named here, a tenth.
+_CONTESTED = {
+    "society/politics": 1.0,
+    "society/economy": 0.6,
+    "science/climate": 0.7,
+    "sport/football": 0.4,
+    "tech/ai": 0.4,
+}
 
 
 @dataclass(config={"extra": "forbid"}, kw_only=True, frozen=True)
@@ -59,8 +67,9 @@ class Rates:
 
     def __post_init__(self) -> None:
         for action in ACTIONS:
-            if action.within and not getattr(self, action.name) < getattr(self, action.within):
-                what = f"happens within {action.within!r} and wants a lower rate than its {getattr(self, action.within)}"
+            rate, limit = getattr(self, action.name), getattr(self, action.within or "", 1.0)
+            if rate >= limit:
+                what = f"happens within {action.within!r} and wants a lower rate than its {limit}, got {rate}"
                 raise ConfigError(f"rates.{action.name}", what)
 
     def column(self) -> Floats:
@@ -72,9 +81,9 @@ class Rates:
 class Utility:
     """What the utility of a tweet to a viewer is made of, on the scale of log-odds of a favourite."""
 
-    taste: Weight = 4.6
+    taste: Weight = 4.2
     """Times the square root of the match (0 to 1) of the viewer's interests and the tweet's topics."""
-    quality: Weight = 0.5
+    quality: Weight = 0.7
     """A standard deviation of the tweet's quality."""
     following: Weight = 0.7
     """Following the author."""
@@ -239,52 +248,53 @@ class Generated:
             centre=np.zeros(1, np.float32),
             seed=np.array([key(seed, "liking")], np.uint64),
         )
-        sample = self._sample(people, tweets, platform.following, stream(seed, "calibration"))
-        truth = calibrated(platform, truth, self.rates.column(), *sample)
-        logged = write_log(
-            people,
-            tweets.table,
-            platform.following,
-            ResponseModel(platform, truth),
-            early_feedback(people, np.unique(texts.words[texts.words >= 0]), stream(seed, "early feedback")),
-            sessions=int(self.users * self.days * self.sessions_per_user_day),
-            arms=(self.followed_places, self.popular_places, self.explored_places),
-            end_h=self._end_h,
-            seed=seed,
-            rng=stream(seed, "sessions"),
-            progress=progress,
-        )
+        rates, users = self.rates.column(), people.main.size
+        # First by any viewer and any tweet; then by what the policy really shows, in a small pilot.
+        rng = stream(seed, "calibration")
+        viewer = rng.integers(0, users, _PAIRS, np.int32)
+        tweet = rng.integers(0, tweets.author.size, _PAIRS, np.int32)
+        now_h = tweets.table["time_h"][tweet] + _PILOT_AGE_H
+        truth = calibrated(platform, truth, rates, viewer, tweet, np.zeros(_PAIRS, np.int32), now_h)
+        before = early_feedback(people, texts.used_words(), stream(seed, "early feedback"))
+        sessions = int(self.users * self.days * self.sessions_per_user_day)
+        past = _Past(people, tweets, platform, before, self._arms, self._end_h, seed)
+        pilot = past.write(truth, min(sessions, _PILOT_SESSIONS), "pilot", SILENT)["impressions"]
+        shown = pilot["viewer"], pilot["tweet"], pilot["position"], pilot["time_h"]
+        truth = calibrated(platform, truth, rates, *shown)
         arrays = {field.name: getattr(truth, field.name) for field in fields(truth)}
-        return {**arrays, "community": people.main, "sensitive": tweets.sensitive}, logged
-
-    def _sample(
-        self, people: People, tweets: Tweets, following: Adjacency, rng: np.random.Generator
-    ) -> tuple[Ints, Ints, Ints, Array]:
-        """(viewer, tweet, position, now_h) of impressions much like those of the log: of followees, or of anybody."""
-        time_h, author = tweets.table["time_h"], tweets.author
-        viewer = pick(people.reading.astype(np.float32), rng.random(_SAMPLE))
-        now_h = moments(rng.random(_SAMPLE), self._end_h - 1.0) + 1.0
-        before = np.searchsorted(time_h, now_h)
-        recent = np.searchsorted(time_h, now_h - 48.0)
-        anybody = recent + (rng.random(_SAMPLE) * (before - recent)).astype(np.int64)
-        # The last tweet of a followee at that moment: the last code author * T + tweet below the followee's.
-        degree = np.diff(following.offsets)[viewer]
-        edge = following.offsets[viewer] + (rng.random(_SAMPLE) * degree).astype(np.int64)
-        followee = following.targets[np.minimum(edge, following.targets.size - 1)].astype(np.int64)
-        codes = np.sort(author.astype(np.int64) * author.size + np.arange(author.size))
-        place = np.maximum(np.searchsorted(codes, followee * author.size + before) - 1, 0)
-        theirs = codes[place] % author.size
-        there = (degree > 0) & (author[theirs] == followee) & (theirs < before) & (theirs >= recent)
-        from_followee = rng.random(_SAMPLE) < self._followed_share
-        keep = np.where(from_followee, there, before > recent) & ~people.table["suspended"][viewer]
-        keep &= from_followee | (tweets.table["kind"][anybody % author.size] != RETWEET)
-        tweet = np.where(from_followee, theirs, anybody)[keep].astype(np.int32)
-        places = self.followed_places + self.popular_places + self.explored_places
-        return viewer[keep], tweet, rng.integers(0, places, tweet.size).astype(np.int32), now_h[keep]
+        truths = {**arrays, "community": people.main, "sensitive": tweets.sensitive}
+        return truths, past.write(truth, sessions, "sessions", progress)
 
     @property
-    def _followed_share(self) -> float:
-        return self.followed_places / (self.followed_places + self.popular_places + self.explored_places)
+    def _arms(self) -> tuple[int, int, int]:
+        return self.followed_places, self.popular_places, self.explored_places
+
+
+class _Past(NamedTuple):
+    """All that the log depends on besides the truth."""
+
+    people: People
+    tweets: Tweets
+    platform: WorldTables
+    before: dict[str, Array]
+    arms: tuple[int, int, int]
+    end_h: float
+    seed: int
+
+    def write(self, truth: Truth, sessions: int, purpose: str, progress: Progress) -> dict[str, dict[str, Array]]:
+        return write_log(
+            self.people,
+            self.tweets.table,
+            self.platform.following,
+            ResponseModel(self.platform, truth),
+            self.before,
+            sessions=sessions,
+            arms=self.arms,
+            end_h=self.end_h,
+            seed=self.seed,
+            rng=stream(self.seed, purpose),
+            progress=progress,
+        )
 
 
 def _lists(people: People, topics: int, rng: np.random.Generator) -> dict[str, Array]:
@@ -295,6 +305,6 @@ def _lists(people: People, topics: int, rng: np.random.Generator) -> dict[str, A
     member = np.zeros(number.size, np.int64)
     for code in range(topics):
         rows = topic == code
-        member[rows] = pick((people.fame * people.interests[:, code]).astype(np.float32), draws[rows])
-    number, member = np.divmod(np.unique(number * people.main.size + member), people.main.size)
+        member[rows] = pick(people.fame * people.interests[:, code], draws[rows])
+    number, member = np.divmod(distinct(number * people.main.size + member), people.main.size)
     return {"list": number.astype(np.int32), "owner": owners[number], "member": member.astype(np.int32)}

@@ -4,8 +4,8 @@ A page has places for three arms, each of which draws without replacement and wi
 its own pool, and is then shuffled: FOLLOWED, from the newest tweets of followees (three times as many as
 it has places); POPULAR, from the tweets with most public engagement in the hours before; EXPLORED,
 from all public tweets of the last two days. No pool holds the viewer's own tweets, tweets shown to
-the viewer on the last few pages, or tweets by people whom the viewer blocked or muted; pools shared by all viewers hold
-no retweets and nothing protected or suspended.
+the viewer on the last few pages, or tweets by people whom the viewer blocked or muted; pools shared
+by all viewers hold no retweets and nothing protected or suspended.
 
 `propensity` is the probability that the arm chose this tweet, given its pool and what the arms
 before it chose: places / pool size. For EXPLORED the pool is counted before the viewer's own
@@ -25,11 +25,11 @@ from funnel.core.events import Adjacency
 from funnel.core.progress import Progress
 from funnel.core.rng import key, uniform
 from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, RETWEET, SEE_FEWER
+from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel
 from synthetic.clock import moments
 from synthetic.pages import fill_pages
 from synthetic.people import People
-from synthetic.taste import pick
 
 _WINDOW_H = 48.0
 _POPULARITY_HALF_LIFE_H = 8.0
@@ -84,7 +84,7 @@ def write_log(
     """The tables `impressions`, `engagements` and `feedback`; before: feedback given before the first hour."""
     users = people.reading.size
     time_h = np.sort(moments(rng.random(sessions), end_h - _LAST_SESSION_H))
-    viewer = pick(people.reading.astype(np.float32), rng.random(sessions))
+    viewer = pick(people.reading, rng.random(sessions))
     state = _fresh_state(users, tweets["author"].size)
     _bar(state, before["user"], before["author"], users)
     previous = _previous_by_author(tweets["author"])
@@ -96,11 +96,28 @@ def write_log(
             low, high = np.searchsorted(time_h, (hour, hour + 1))
             pools = _pools(state, tweets["time_h"], public, hour)
             pages = fill_pages(
-                viewer[low:high], time_h[low:high], np.arange(low, high) + 1, tweets["author"], tweets["time_h"], previous,
-                following.offsets, following.targets, following.time_h, people.table["suspended"], *pools, state.barred,
-                state.has_barred, np.array(arms, np.int64), _WINDOW_H, np.uint64(key(seed, "pages")), state.newest,
-                state.written, state.shown, state.shown_count, state.mark,
-            )  # fmt: skip
+                viewer[low:high],
+                time_h[low:high],
+                np.arange(low, high) + 1,  # 0 stands for "no session yet" in `mark`
+                tweets["author"],
+                tweets["time_h"],
+                previous,
+                following.offsets,
+                following.targets,
+                following.time_h,
+                people.table["suspended"],
+                *pools,
+                state.barred,
+                state.has_barred,
+                np.array(arms, np.int64),
+                _WINDOW_H,
+                np.uint64(key(seed, "pages")),
+                state.newest,
+                state.written,
+                state.shown,
+                state.shown_count,
+                state.mark,
+            )
             if pages[0].size:
                 shown = _react(viewer[low:high], time_h[low:high], low, pages, model, seed)
                 _remember(state, shown, tweets["author"], users)
@@ -165,13 +182,13 @@ def _remember(state: _State, shown: _Shown, author: Ints, users: int) -> None:
 def _bar(state: _State, user: Ints, author: Ints, users: int) -> None:
     about = author >= 0
     codes = user[about].astype(np.int64) * users + author[about]
-    state.barred = np.unique(np.concatenate([state.barred, codes]))
+    state.barred = distinct(np.concatenate([state.barred, codes]))
     state.has_barred[user[about]] = True
 
 
 def _tables(shown: _Shown, author: Ints, before: dict[str, Array], seed: int) -> dict[str, dict[str, Array]]:
-    _, request = np.unique(shown.request, return_inverse=True)  # sessions that found nothing made no page
-    impressions = {
+    request = np.cumsum(np.diff(shown.request, prepend=-1) > 0) - 1  # sessions that found nothing made no page
+    impressions: dict[str, Array] = {
         "viewer": shown.viewer,
         "tweet": shown.tweet,
         "time_h": shown.time_h,
@@ -181,11 +198,11 @@ def _tables(shown: _Shown, author: Ints, before: dict[str, Array], seed: int) ->
         "propensity": shown.propensity,
     }
     impression, action = np.nonzero(shown.reactions)
-    wait_s = _SECONDS_A_PLACE * shown.position[impression] + _SECONDS_TO_REACT * uniform(seed, "wait", impression, action)
-    time_h = shown.time_h[impression] + (1.0 + wait_s) / _HOUR_S
+    thinking_s = 1.0 + _SECONDS_TO_REACT * uniform(seed, "wait", impression, action)
+    time_h = shown.time_h[impression] + (_SECONDS_A_PLACE * shown.position[impression] + thinking_s) / _HOUR_S
     order = np.argsort(time_h, kind="stable")
     impression, action = impression[order].astype(np.int32), action[order].astype(np.int8)
-    engagements = {
+    engagements: dict[str, Array] = {
         "viewer": shown.viewer[impression],
         "tweet": shown.tweet[impression],
         "action": action,
@@ -221,7 +238,7 @@ def early_feedback(people: People, words: Ints, rng: np.random.Generator) -> dic
     users = people.reading.size
     blocks, keywords = rng.poisson(0.3 * users), rng.poisson(0.3 * users) if words.size else 0
     user = rng.integers(0, users, blocks + keywords).astype(np.int32)
-    author = pick(people.fame.astype(np.float32), rng.random(blocks + keywords))
+    author = pick(people.fame, rng.random(blocks + keywords))
     is_block = (np.arange(user.size) < blocks) & (author != user)
     is_word = np.arange(user.size) >= blocks
     word = words[rng.integers(0, max(words.size, 1), user.size)] if words.size else np.full(user.size, -1, np.int32)

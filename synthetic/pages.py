@@ -38,12 +38,12 @@ def fill_pages(
     shown_count: Longs,
     mark: Ints,
 ) -> tuple[Ints, Array, Floats]:
-    """(tweet int32 [S, L], -1 for an empty place; arm int8 [S, L]; propensity float32 [S, L]) for sessions in order of time.
+    """(tweet int32 [S, L], -1 for an empty place; arm int8 [S, L]; propensity float32 [S, L]) for ascending sessions.
 
-    previous: int32 [T], the author's tweet before; popular, public: the pools of the two other arms; barred: sorted int64
-    codes viewer * U + author of blocks and mutes; arms: int64 [3], places for each arm; state that is updated: newest int32
-    [U], each author's last tweet so far; written int64 [1], tweets so far; shown int32 [U, M], the last tweets shown to each
-    viewer; shown_count int64 [U]; mark int32 [T], number of the last session that must not show it.
+    previous: int32 [T], the author's tweet before; popular, public: the pools of the two other arms; barred: sorted
+    int64 codes viewer * U + author of blocks and mutes; arms: int64 [3], places for each arm. State that is updated:
+    newest int32 [U], each author's last tweet so far; written int64 [1], tweets so far; shown int32 [U, M], the last
+    tweets shown to each viewer; shown_count int64 [U]; mark int32 [T], the last session that must not show the tweet.
     """
     users, memory = shown.shape
     places = arms[0] + arms[1] + arms[2]
@@ -60,58 +60,75 @@ def fill_pages(
             mark[shown[u, j]] = me
         mine, filled = fold(state, session[s]), 0
 
-        # Arm 1: the newest tweets of followees that the viewer has not just seen, three times as many as there are places.
+        # Arm 1: the newest tweets of followees not seen just now, three times as many as there are places.
         size, wanted = 0, 3 * arms[0]
         for e in range(follow_offsets[u], follow_offsets[u + 1]):
             a = followee[e]
-            if follow_time_h[e] >= now or suspended[a] or (has_barred[u] and _found(barred, u * users + a)):
-                continue
-            t = newest[a]
-            while t >= 0 and now - tweet_time_h[t] <= window_h and (size < wanted or t > pool[size - 1]):
-                if mark[t] != me:
-                    size += size < wanted
-                    j = size - 1
-                    while j > 0 and pool[j - 1] < t:
-                        pool[j] = pool[j - 1]
-                        j -= 1
-                    pool[j] = t
-                t = previous[t]
+            if follow_time_h[e] < now and not suspended[a] and not (has_barred[u] and _found(barred, u * users + a)):
+                size = _take_newest(pool, size, wanted, newest[a], previous, tweet_time_h, now - window_h, mark, me)
         filled = _place(pool, size, arms[0], FOLLOWED, fold(mine, 0), me, tweet[s], arm[s], propensity[s], mark, filled)
 
         # Arm 2: the popular ones that are left.
         size = 0
         for j in range(popular.size):
-            t = popular[j]
-            a = author[t]
+            t, a = popular[j], author[popular[j]]
             if mark[t] != me and a != u and not (has_barred[u] and _found(barred, u * users + a)):
                 pool[size] = t
                 size += 1
         filled = _place(pool, size, arms[1], POPULAR, fold(mine, 1), me, tweet[s], arm[s], propensity[s], mark, filled)
 
         # Arm 3: any public tweet of the window.
-        draws, taken = fold(mine, 2), 0
+        draws, last = fold(mine, 2), filled + arms[2]
         for attempt in range(_DRAWS_A_PLACE * arms[2] if public.size > 0 else 0):
             t = public[below(fold(draws, attempt), public.size)]
             a = author[t]
-            if mark[t] != me and a != u and not (has_barred[u] and _found(barred, u * users + a)):
+            if filled < last and mark[t] != me and a != u and not (has_barred[u] and _found(barred, u * users + a)):
                 mark[t] = me
                 tweet[s, filled], arm[s, filled] = t, EXPLORED
                 propensity[s, filled] = min(1.0, arms[2] / public.size)
                 filled += 1
-                taken += 1
-                if taken == arms[2]:
-                    break
 
-        # The page is shuffled, so that a place says nothing about the tweet.
-        for j in range(filled - 1, 0, -1):
-            k = below(fold(fold(mine, 3), j), j + 1)
-            tweet[s, j], tweet[s, k] = tweet[s, k], tweet[s, j]
-            arm[s, j], arm[s, k] = arm[s, k], arm[s, j]
-            propensity[s, j], propensity[s, k] = propensity[s, k], propensity[s, j]
+        _shuffle(tweet[s], arm[s], propensity[s], filled, fold(mine, 3))
         for j in range(filled):
             shown[u, shown_count[u] % memory] = tweet[s, j]
             shown_count[u] += 1
     return tweet, arm, propensity
+
+
+@helper
+def _take_newest(
+    pool: Ints,
+    size: int,
+    wanted: int,
+    first: int,
+    previous: Ints,
+    time_h: Doubles,
+    since_h: float,
+    mark: Ints,
+    me: np.int32,
+) -> int:
+    """Merge one author's tweets, `first` and before, into the `wanted` newest of a descending pool; its new size."""
+    t = first
+    while t >= 0 and time_h[t] >= since_h and (size < wanted or t > pool[size - 1]):
+        if mark[t] != me:
+            size += size < wanted
+            j = size - 1
+            while j > 0 and pool[j - 1] < t:
+                pool[j] = pool[j - 1]
+                j -= 1
+            pool[j] = t
+        t = previous[t]
+    return size
+
+
+@helper
+def _shuffle(tweet: Ints, arm: Array, propensity: Floats, count: int, state: np.uint64) -> None:
+    """Put the first `count` places in any order, so that a place says nothing about the tweet."""
+    for j in range(count - 1, 0, -1):
+        k = below(fold(state, j), j + 1)
+        tweet[j], tweet[k] = tweet[k], tweet[j]
+        arm[j], arm[k] = arm[k], arm[j]
+        propensity[j], propensity[k] = propensity[k], propensity[j]
 
 
 @helper
@@ -121,7 +138,7 @@ def _place(
     wanted: int,
     arm_code: int,
     state: np.uint64,
-    me: int,
+    me: np.int32,
     tweet: Ints,
     arm: Array,
     propensity: Floats,

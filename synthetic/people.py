@@ -1,10 +1,10 @@
 """Users: how much they write and read, how famous they are, and how they are inclined to react.
 
 How much somebody writes, reads and is followed are correlated heavy-tailed draws (a Gaussian
-copula). Writing is log-normal: with a standard deviation of 2.12 the top tenth writes 80 % of all
-(the share above the p-quantile of a log-normal is Phi(sigma - z_p)); Pew Research Center, "Sizing Up
-Twitter Users", 2019, found 80 %. Fame is Pareto: a follower count's density falls with exponent 2.3
-(Kwak et al., "What is Twitter", WWW 2010: 2.276).
+copula). Writing is log-normal, cut at 60 times the mean, so that the top tenth writes about 80 % of
+all (Pew Research Center, "Sizing Up Twitter Users", 2019: 80 %; without the cut, the share above the
+p-quantile of a log-normal is Phi(sigma - z_p)). Fame is Pareto, so that the density of follower counts
+falls with an exponent near that of Kwak et al., "What is Twitter", WWW 2010: 2.276.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from synthetic.taste import TopicTree
 from synthetic.text import Words
 
-_WRITING_SIGMA = 2.12
+_WRITING_SIGMA = 2.3
 _READING_SIGMA = 0.9
-_FAME_TAIL = 1.3  # of the distribution function; the density falls with one more
+_FAME_TAIL = 1.2  # of the distribution function; the density falls with one more
 _FAME_WITH_WRITING, _READING_WITH_WRITING = 0.6, 0.5  # correlations of the copula
 _MAX_WRITING = 60.0  # times the mean; at 3 tweets a day, 180 a day
 _HOURS_A_YEAR = 8766.0
@@ -33,7 +33,7 @@ class People:
 
     interests: float32 [U, K]; main: int32 [U]; writing, reading: float64 [U], mean 1; fame: float64 [U], >= 1;
     propensity: float32 [U, A], additive on the log-odds of each action; patience: float32 [U], places of the page after
-    which a viewer has stopped looking with probability 1 - 1/e; conflict: float32 [U], taste for it, mean 0;
+    which a viewer has stopped looking with probability 1 - 1/e; conflict: float32 [U] in [-1, 1], taste for it;
     originality: float32 [U], mean quality of what they write.
     """
 
@@ -74,7 +74,7 @@ def make_people(
     fame_z = _mixed(normal[0], normal[1], _FAME_WITH_WRITING)
     writing = _mean_one(np.minimum(np.exp(_WRITING_SIGMA * normal[0] - _WRITING_SIGMA**2 / 2), _MAX_WRITING))
     reading = _mean_one(np.exp(_READING_SIGMA * _mixed(normal[0], normal[2], _READING_WITH_WRITING)))
-    fame = np.maximum(1.0 - _normal_cdf(fame_z), 0.5 / count) ** (-1.0 / _FAME_TAIL)
+    fame: Doubles = np.maximum(1.0 - _normal_cdf(fame_z), 0.5 / count) ** (-1.0 / _FAME_TAIL)
     age_h = _HOURS_A_YEAR * np.clip(np.exp(1.0 + 1.0 * normal[3]), 0.02, 15.0)
     language = np.zeros(count, np.int8)
     if len(words) > 1:
@@ -99,7 +99,7 @@ def make_people(
         fame=fame,
         propensity=_propensity(count, rng),
         patience=(patience * np.exp(0.5 * normal[4])).astype(np.float32),
-        conflict=normal[5].astype(np.float32),
+        conflict=np.tanh(normal[5]).astype(np.float32),
         originality=rng.normal(0.0, 0.6, count).astype(np.float32),
     )
 
@@ -132,7 +132,8 @@ def _at(choices: tuple[str, ...], draw: float) -> str:
 
 
 def _mixed(first: Doubles, second: Doubles, correlation: float) -> Doubles:
-    return correlation * first + np.sqrt(1.0 - correlation**2) * second
+    mixed: Doubles = correlation * first + np.sqrt(1.0 - correlation**2) * second
+    return mixed
 
 
 def _mean_one(values: Doubles) -> Doubles:
@@ -141,4 +142,4 @@ def _mean_one(values: Doubles) -> Doubles:
 
 
 def _normal_cdf(z: Doubles) -> Doubles:
-    return np.array([0.5 * (1.0 + erf(value / 2**0.5)) for value in z.tolist()])
+    return np.array([0.5 * (1.0 + erf(value / 2**0.5)) for value in z.tolist()], np.float64)

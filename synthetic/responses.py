@@ -33,7 +33,7 @@ def utilities(
     weights: Floats,
     state: np.uint64,
 ) -> Floats:
-    """float32 [n]: weights = (taste, quality, following, liking, age, foreign); liking is a fixed draw for each pair."""
+    """float32 [n]: weights = (taste, quality, following, liking, age, foreign); liking is a draw fixed for a pair."""
     out = np.empty(viewer.size, np.float32)
     for i in range(viewer.size):
         u, t = viewer[i], tweet[i]
@@ -84,7 +84,7 @@ def conditional_odds(
     out = np.empty((viewer.size, actions + 1), np.float32)
     for i in range(viewer.size):
         u, t = viewer[i], tweet[i]
-        heat = controversy[t] * (one + np.float32(0.5) * np.tanh(conflict[u]))
+        heat = controversy[t] * (one + np.float32(0.5) * conflict[u])
         for a in range(actions):
             x = intercepts[a] + slopes[a, 0] * utility[i] + slopes[a, 1] * heat + propensity[u, a]
             if needs_video[a]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from funnel.core.arrays import Floats, Ints
+from synthetic.arrays import pick
 
 # Dirichlet parameters: everything a little, the field more, two topics by far the most.
 _ANY, _FIELD, _MAIN, _SECOND = 0.04, 0.2, 2.4, 1.0
@@ -18,7 +19,7 @@ _ANY, _FIELD, _MAIN, _SECOND = 0.04, 0.2, 2.4, 1.0
 
 @dataclass(frozen=True)
 class TopicTree:
-    """K topics inside fields. names: "field/topic"; field: int32 [K]; share: float32 [K], how many people prefer each."""
+    """K topics. names: "field/topic"; field: int32 [K], its number; share: float32 [K], how many people prefer each."""
 
     names: tuple[str, ...]
     field: Ints
@@ -46,10 +47,3 @@ class TopicTree:
         shape[row, main] += _MAIN
         weights = rng.standard_gamma(shape.reshape(users, topic_count)) + 1e-6
         return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), main
-
-
-def pick(weights: Floats, draws: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Ints:
-    """int32, shape of `draws` (in [0, 1)): indices drawn with probability proportional to `weights`."""
-    cumulative = np.cumsum(weights, dtype=np.float64)
-    found = np.searchsorted(cumulative, draws * cumulative[-1], side="right")
-    return np.minimum(found, weights.size - 1).astype(np.int32)

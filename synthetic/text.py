@@ -15,6 +15,7 @@ import numpy as np
 from funnel.core.arrays import Array, Ints
 from funnel.core.errors import DataError
 from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
+from synthetic.arrays import distinct
 
 LANGUAGES = ("en", "es")  # the code of a language is its place here
 _SENTENCES = {"original": ORIGINAL, "reply": REPLY, "quote": QUOTE}
@@ -50,11 +51,13 @@ class Words:
                 sentences[_SENTENCES[name]].append(rest)
             else:
                 lists[name] = rest.split()
-        shared = [tuple(lists.pop(name)) for name in ("describing", "thing", "name")]
+        describing, things, names = (tuple(lists.pop(name)) for name in ("describing", "thing", "name"))
         return cls(
             language,
             {name: tuple(words) for name, words in lists.items()},
-            *shared,
+            describing,
+            things,
+            names,
             {kind: tuple(templates) for kind, templates in sentences.items()},
         )
 
@@ -66,7 +69,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Texts:
-    """text: object [T]; words: int32 [T, 7] into vocabulary, -1 for none; hashtag_count, mention_count, length: int16 [T]."""
+    """text: object [T]; words: int32 [T, 7] into vocabulary, -1 for none; the rest: columns of `tweets`, int16 [T]."""
 
     text: Array
     words: Ints
@@ -75,10 +78,14 @@ class Texts:
     mention_count: Array
     length: Array
 
+    def used_words(self) -> Ints:
+        """int32: the words that some tweet contains, ascending."""
+        return np.flatnonzero(np.bincount(self.words[self.words >= 0], minlength=self.vocabulary.size)).astype(np.int32)
+
     def tweet_words(self) -> dict[str, Array]:
         """The `tweet_words` table: each word of a tweet once, sorted."""
         tweet, column = np.nonzero(self.words >= 0)
-        pairs = np.unique(tweet.astype(np.int64) * self.vocabulary.size + self.words[tweet, column])
+        pairs = distinct(tweet.astype(np.int64) * self.vocabulary.size + self.words[tweet, column])
         tweet, word = np.divmod(pairs, self.vocabulary.size)
         return {"tweet": tweet.astype(np.int32), "word": word.astype(np.int32)}
 
@@ -117,8 +124,10 @@ def write_texts(
 
 def _vocabulary(languages: tuple[Words, ...]) -> dict[str, int]:
     """Word -> number, in order of the alphabet."""
-    lists = [words for language in languages for words in (*language.topics.values(), language.describing, language.things)]
-    return {word: number for number, word in enumerate(sorted({word for words in lists for word in words}))}
+    known: set[str] = set()
+    for language in languages:
+        known.update(*language.topics.values(), language.describing, language.things)
+    return {word: number for number, word in enumerate(sorted(known))}
 
 
 def _draw_words(language: Words, topics: Array, vocabulary: dict[str, int], rng: np.random.Generator) -> Ints:
@@ -139,8 +148,8 @@ def _draw_words(language: Words, topics: Array, vocabulary: dict[str, int], rng:
         place = np.where(place == taken, (place + 1) % size, place)
         taken = place
         out[:, column] = numbers[topic, place]
-    for column, words in ((3, language.describing), (4, language.things)):
-        shared = np.array([vocabulary[word] for word in words], np.int32)
+    for column, choices in ((3, language.describing), (4, language.things)):
+        shared = np.array([vocabulary[word] for word in choices], np.int32)
         out[:, column] = shared[rng.integers(0, shared.size, count)]
     return out
 

@@ -15,10 +15,10 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 from funnel.core.rng import key
 from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
+from synthetic.arrays import pick
 from synthetic.clock import moments
 from synthetic.draws import below, fold, unit
 from synthetic.people import People
-from synthetic.taste import pick
 
 _RECALL, _FALSE_ALARMS = 0.8, 0.01  # of the label "sensitive"
 _MEDIAN_VIDEO_S = 25.0
@@ -36,7 +36,8 @@ class Tweets:
     """T tweets: `table` is what the platform knows (texts aside); the rest is truth.
 
     topics: int16 [T, 2], the main and the second topic; topic_share: float32 [T], weight of the main one; quality:
-    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; sensitive: bool [T], what the label should be.
+    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; sensitive: bool [T], what the label should
+    be.
     """
 
     table: dict[str, Array]
@@ -70,7 +71,7 @@ def make_tweets(
     what people would write; contested: float32 [K], how much each topic divides people, in [0, 1].
     """
     time_h = np.sort(moments(rng.random(count), end_h))
-    author = pick(people.writing.astype(np.float32), rng.random(count))
+    author = pick(people.writing, rng.random(count))
     wish = np.searchsorted(np.cumsum(kind_shares), rng.random(count), side="right")
     kind = np.array([RETWEET, REPLY, QUOTE, ORIGINAL], np.int8)[wish]
     topics = np.stack([_topic_of_author(people, author, rng) for _ in range(2)], axis=1)
@@ -85,9 +86,9 @@ def make_tweets(
     copied = np.where(kind == RETWEET, parent, np.arange(count))
     heat = rng.beta(0.6, 3.0, count) + 0.5 * contested[topics[:, 0]] * rng.random(count)
     heat = np.where(kind == REPLY, 0.5 * (heat + heat[first]), heat)
-    sensitive = (rng.random(count) < 0.005 + 0.06 * (people.conflict[author] > 1.0))[copied]
+    sensitive = (rng.random(count) < 0.005 + 0.06 * (people.conflict[author] > 0.76))[copied]
     label = np.where(sensitive, rng.random(count) < _RECALL, rng.random(count) < _FALSE_ALARMS)[copied]
-    table = {
+    table: dict[str, Array] = {
         "author": author,
         "time_h": time_h,
         "kind": kind,
