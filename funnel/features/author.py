@@ -107,7 +107,7 @@ def creator(batch: CandidateBatch) -> Array:
 
 def _follows(batch: CandidateBatch, *, by: str) -> Floats:
     index = follow_events(batch.requests.view, by=by)
-    return index.count(batch["author"].astype(np.int64), batch.now_h).astype(np.float32)
+    return totals(index, batch["author"].astype(np.int64), batch.now_h)[:, COUNT]
 
 
 def _tweets(batch: CandidateBatch, hours: float) -> Floats:

@@ -15,7 +15,7 @@ from funnel.core.batch import CandidateBatch
 from funnel.core.events import EventIndex
 from funnel.core.kernels.grouping import decay_states
 from funnel.core.world import PlatformView
-from funnel.features.kernels import event_totals
+from funnel.features.kernels import count_within, event_totals
 from funnel.features.memo import once_per
 
 # Hours since the last event are told up to 30 days, as RealGraph's days_since_last_interaction is
@@ -38,7 +38,7 @@ def totals(index: EventIndex, slots: Longs, now_h: Doubles, half_lives_h: tuple[
 
 def within(index: EventIndex, slots: Longs, now_h: Doubles, hours: float) -> Floats:
     """float32 [n]: events of each group in the last `hours` before now_h."""
-    return (index.count(slots, now_h) - index.count(slots, now_h - hours)).astype(np.float32)
+    return count_within(index.offsets, index.time_h, slots, np.minimum(now_h, index.horizon_h), hours)
 
 
 def smoothed_rate(count: Floats, shown: Floats) -> Floats:

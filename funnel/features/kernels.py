@@ -135,6 +135,18 @@ def event_totals(
 
 
 @kernel
+def count_within(offsets: Longs, times: Doubles, slots: Longs, now: Doubles, hours: float) -> Floats:
+    """float32 [n]: events of the group in [now[i] - hours, now[i])."""
+    out = np.zeros(slots.size, np.float32)
+    for i in range(slots.size):
+        if slots[i] >= 0:
+            begin = offsets[slots[i]]
+            end = newest_before(times, begin, offsets[slots[i] + 1], now[i])
+            out[i] = end - newest_before(times, begin, end, now[i] - hours)
+    return out
+
+
+@kernel
 def favorited_by(
     offsets: Longs,
     times: Doubles,

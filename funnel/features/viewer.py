@@ -7,6 +7,7 @@ import numpy as np
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import Requests
 from funnel.features.counts import COUNT, DECAYED, SINCE, follow_events, smoothed_rate, totals
+from funnel.features.memo import once_per
 from funnel.features.registry import FIXED, RequestFunction, request_feature
 
 DAY_H = 24.0
@@ -24,8 +25,11 @@ VIEWER_ACTIONS = (
 
 
 def _totals(requests: Requests, what: str) -> Floats:
-    index = requests.view.events(what, by="viewer")
-    return totals(index, requests.viewer.astype(np.int64), requests.now_h, (DAY_H,))
+    def count() -> Floats:
+        index = requests.view.events(what, by="viewer")
+        return totals(index, requests.viewer.astype(np.int64), requests.now_h, (DAY_H,))
+
+    return once_per(requests, ("viewer", what), count)
 
 
 def _column(what: str, at: int) -> RequestFunction:
@@ -87,4 +91,4 @@ def account_age_h(requests: Requests) -> Floats:
 
 def _follows(requests: Requests, *, by: str) -> Floats:
     index = follow_events(requests.view, by=by)
-    return index.count(requests.viewer.astype(np.int64), requests.now_h).astype(np.float32)
+    return totals(index, requests.viewer.astype(np.int64), requests.now_h)[:, COUNT]
