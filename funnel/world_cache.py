@@ -28,7 +28,7 @@ from funnel.core.world import Oracle, WorldBuilder, WorldData, WorldMeta, WorldT
 from funnel.store import digest, home, read_json, read_table, read_yaml, sha256_of, writing
 from funnel.world_files import FORMAT, MANIFEST, content_hash, meta_of, read_manifest, remove, save_world, verify
 
-_BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
+BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Versions of one world (same name, configuration and seed, other code) that stay in the cache.
 _KEPT_VERSIONS = 3
@@ -204,7 +204,7 @@ def _worlds() -> Path:
 def _builder_files() -> dict[str, Path]:
     """Name -> file of the modules that may hold a builder; nothing is imported."""
     found: dict[str, Path] = {}
-    for package in _BUILDER_PACKAGES:
+    for package in BUILDER_PACKAGES:
         spec = importlib.util.find_spec(package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
             found |= {path.stem: path for path in Path(folder).glob("[a-z]*.py")}

@@ -58,8 +58,8 @@ def read_numbers(
         codes = {name: frame[name].replace_strict(list(kinds), range(len(kinds)), return_dtype=pl.Int8)
                  for name, kind in columns.items() if kind}  # fmt: skip
         found = frame.with_columns(**codes)
-        if sum(series.null_count() for series in found):
-            raise pl.exceptions.ComputeError("an empty cell")
+        if not found.height or any(series.has_nulls() for series in found):
+            raise pl.exceptions.ComputeError("an empty cell, or nothing at all")
     except pl.exceptions.PolarsError as error:
         raise DataError(str(path), _first_wrong_line(text, columns, kinds)) from error
     return {series.name: series.to_numpy().astype(np.int8 if columns[series.name] else np.int64) for series in found}

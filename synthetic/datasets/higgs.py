@@ -28,7 +28,7 @@ from pydantic.dataclasses import dataclass as configured
 
 from funnel.core import rng
 from funnel.core.actions import ACTION_CODE
-from funnel.core.arrays import Array, Bools, Longs
+from funnel.core.arrays import Array, Doubles, Longs
 from funnel.core.errors import DataError
 from funnel.core.events import Adjacency
 from funnel.core.kernels.grouping import pair_keys
@@ -51,6 +51,9 @@ RT, RE, MT = range(3)
 EPOCH_UNIX_S = 1_341_100_800  # 2012-07-01 00:00 UTC
 END_H = 168.0
 TRAIN_UNTIL_H = 144.0  # the last day is held out
+# By kind of event: the kind of the actor's own tweet, and the action.
+_TWEET_KIND = np.array([RETWEET, REPLY, ORIGINAL])
+_ACTION = np.array([ACTION_CODE["retweet"], ACTION_CODE["reply"]])
 BEFORE_EPOCH_H = -1.0  # of follows
 ACCOUNT_MADE_H = -8_760.0  # a year before; nobody knows
 
@@ -83,14 +86,14 @@ class Higgs:
             people = _People.of(events, edges, whole)
             follows = _follows(edges, people)
             bar.advance()
-            tweets, engagements, first = self._tweets(events, people, seed)
+            tweets, engagements = self._tweets(events, people, seed)
             bar.advance()
             count = people.original.size
             following = Adjacency.of(follows["follower"], follows["followee"], follows["time_h"], count)
             seen = Seen(tweets, engagements["viewer"], engagements["tweet"], engagements["time_h"], following)
             impressions, impression = sample_log(
                 seen,
-                np.flatnonzero(~first),
+                _not_first(engagements),
                 others=self.others,
                 in_network_share=self.in_network_share,
                 window_h=self.window_h,
@@ -112,50 +115,42 @@ class Higgs:
 
     def _tweets(
         self, events: Mapping[str, Array], people: _People, seed: int
-    ) -> tuple[dict[str, Array], dict[str, Array], Bools]:
-        """(tweets, engagements without impressions, bool [E]: whether an engagement is its tweet's first event)."""
-        time_h = (events["unix_s"] - EPOCH_UNIX_S) / 3600.0
-        if bool((time_h < 0).any() or (time_h >= END_H).any()):
-            row = int(np.argmax((time_h < 0) | (time_h >= END_H)))
-            raise DataError(ACTIVITY, f"line {row + 1} is not of 1 to 7 July 2012: {events['unix_s'][row]}")
-        actor, about = people.dense(events["a"]), people.dense(events["b"])
-        acts = np.flatnonzero(events["kind"] != MT)
-        own, mentions = _own_tweets(actor, events["unix_s"], events["kind"])
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """(tweets, engagements without their impressions)."""
+        time_h = _hours(events["unix_s"])
+        actor, about, kind = people.dense(events["a"]), people.dense(events["b"]), events["kind"]
+        acts = np.flatnonzero(kind != MT)
         target = np.full(actor.size, -1, np.int64)
-        target[acts] = self._targets(actor[acts], about[acts], time_h[acts], events["kind"][acts])
-        opening = np.full(int(target.max(initial=-1)) + 1, np.inf)
-        np.minimum.at(opening, target[acts], time_h[acts])
-        author_of = np.empty(opening.size, np.int64)
-        author_of[target[acts]] = about[acts]
-        # At least a second, the resolution of the data, so that a tweet is there before what it causes.
-        lead = np.maximum(-np.log1p(-rng.uniform(seed, "higgs.lead", np.arange(opening.size))) * self.lead_h, 1 / 3600)
-        kind = np.where(events["kind"] == RT, RETWEET, np.where(events["kind"] == RE, REPLY, ORIGINAL))[own]
-        written = np.concatenate([opening - lead, time_h[own]])
-        order = np.argsort(written, kind="stable")
-        place = np.empty(order.size, np.int64)
-        place[order] = np.arange(order.size)
-        parent = np.concatenate([np.full(opening.size, -1), target[own]])[order]
+        target[acts] = self._targets(actor[acts], about[acts], time_h[acts], kind[acts])
+        _, opener = np.unique(target[acts], return_index=True)  # events ascend in time, so this is the first one
+        opener = acts[opener]
+        # Keyed by what opens the tweet, so that later events change nothing. At least a second, the resolution of the
+        # data, so that a tweet is there before what it causes.
+        u = rng.uniform(seed, "higgs.lead", events["b"][opener], events["unix_s"][opener])
+        lead = np.maximum(-np.log1p(-u) * self.lead_h, 1 / 3600)
+        own, mentions = _own_tweets(actor, events["unix_s"], kind)
+        order, place = _sorted(np.concatenate([time_h[opener] - lead, time_h[own]]))
+        none = np.full(opener.size, -1)
+        parent = np.concatenate([none, target[own]])[order]
         parent = np.where(parent >= 0, place[parent], -1).astype(np.int32)
-        kinds = np.concatenate([np.full(opening.size, ORIGINAL), kind])[order].astype(np.int8)
+        kinds = np.concatenate([np.full(opener.size, ORIGINAL), _TWEET_KIND[kind[own]]])[order].astype(np.int8)
         tweets = {
-            "author": np.concatenate([author_of, actor[own]])[order].astype(np.int32),
-            "time_h": written[order],
+            "author": np.concatenate([about[opener], actor[own]])[order].astype(np.int32),
+            "time_h": np.concatenate([time_h[opener] - lead, time_h[own]])[order],
             "kind": kinds,
             "parent": parent,
             "root": np.where(kinds == REPLY, parent, -1).astype(np.int32),
-            "mention_count": np.concatenate([np.zeros(opening.size), mentions])[order].astype(np.int16),
+            "mention_count": np.concatenate([none * 0, mentions])[order].astype(np.int16),
             **_unknown(order.size),
         }
         heard = acts[actor[acts] != about[acts]]
-        action = np.where(events["kind"][heard] == RT, ACTION_CODE["retweet"], ACTION_CODE["reply"])
-        heard_order = np.argsort(time_h[heard], kind="stable")
         engagements: dict[str, Array] = {
-            "viewer": actor[heard].astype(np.int32)[heard_order],
-            "tweet": place[target[heard]].astype(np.int32)[heard_order],
-            "action": action.astype(np.int8)[heard_order],
-            "time_h": time_h[heard][heard_order],
+            "viewer": actor[heard].astype(np.int32),
+            "tweet": place[target[heard]].astype(np.int32),
+            "action": _ACTION[kind[heard]].astype(np.int8),
+            "time_h": time_h[heard],
         }
-        return tweets, engagements, (time_h[heard] == opening[target[heard]])[heard_order]
+        return tweets, engagements
 
     def _targets(self, actor: Longs, about: Longs, time_h: Array, kind: Array) -> Longs:
         """int64 [n]: the reconstructed tweet that each retweet or reply is about."""
@@ -179,12 +174,41 @@ class Higgs:
             notes=(
                 f"Real events of 1 to 7 July 2012 about the Higgs boson; {SOURCE}",
                 f"Tweets are reconstructed: events about an author with pauses up to {self.gap_h:g} h, within "
-                f"{self.life_h:g} h and with no retweet repeated, are one tweet, written {self.lead_h:g} h (mean) before",
+                f"{self.life_h:g} h with no retweet repeated, are one tweet, written {self.lead_h:g} h (mean) before",
                 f"Impressions are reconstructed: each engagement but a tweet's first, beside {self.others} tweets that "
                 "the viewer could have seen and did not engage with; rates of actions mean nothing",
                 "No favourites, texts, languages or account ages; follow lists are whole for the viewers alone",
             ),
         )
+
+
+def _hours(unix_s: Longs) -> Doubles:
+    """float64 [n]: hours since the epoch; events ascend in time and lie in the week."""
+    time_h = (unix_s - EPOCH_UNIX_S) / 3600.0
+    wrong = (time_h < 0) | (time_h >= END_H)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(ACTIVITY, f"line {row + 1} is not of 1 to 7 July 2012: {unix_s[row]}")
+    back = np.flatnonzero(np.diff(time_h) < 0)
+    if back.size:
+        raise DataError(
+            ACTIVITY, f"line {back[0] + 2} is earlier than the one before it; wants events in order of time"
+        )
+    return np.asarray(time_h, dtype=np.float64)
+
+
+def _sorted(time_h: Doubles) -> tuple[Longs, Longs]:
+    """(order that sorts, place of each in that order)."""
+    order = np.argsort(time_h, kind="stable")
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    return order, place
+
+
+def _not_first(engagements: Mapping[str, Array]) -> Longs:
+    """int64 [p]: engagements with tweets that somebody had engaged with before (strictly)."""
+    _, first, of = np.unique(engagements["tweet"], return_index=True, return_inverse=True)
+    return np.flatnonzero(engagements["time_h"] > engagements["time_h"][first][of])
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _draws(
     page = np.repeat(np.arange(chosen.size), tries)
     nth = np.tile(np.arange(tries), chosen.size)
     moment = seen.time_h[chosen]
-    # Popular: the tweet of a random engagement of the last hours, so that a tweet weighs as often as it was engaged with.
+    # Popular: the tweet of a random one of the engagements of the last hours, so in proportion to theirs.
     first = np.searchsorted(seen.time_h, moment - window_h)
     count = np.searchsorted(seen.time_h, moment) - first
     u = rng.uniform(seed, "reconstruct.popular", page, nth)
