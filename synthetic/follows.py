@@ -35,8 +35,10 @@ def make_follows(
     wanted = min(mean, 0.5 * (users - 1)) / (1.0 + answers)
     degree = np.exp(_DEGREE_SIGMA * rng.standard_normal(users))
     first = _by_topic(people, fame, 1.0 - _FRIEND_OF_FRIEND, degree, wanted, rng)
+    if first.size == 0:  # two or three users who all happened to be drawn for themselves
+        first = np.array([1], np.int64)  # user 0 follows user 1
     second = _friends_of_friends(first, users, int(_FRIEND_OF_FRIEND * wanted * users * 1.3), rng)
-    edges = _kept(np.concatenate([first, _code(second, users, people, rng)]), int(wanted * users), rng)
+    edges = _kept(np.concatenate([first, _code(second, users, people, rng)]), max(1, int(wanted * users)), rng)
     edges = _answered(edges, fame, answers, users, rng)
     follower, followee = np.divmod(edges, users)
     return {
@@ -51,7 +53,7 @@ def _by_topic(
 ) -> Longs:
     """int64: codes of distinct edges to people of a topic or, at times, to anybody."""
     users = fame.size
-    count = int(share * wanted * users)
+    count = max(1, int(share * wanted * users))
     found = np.empty(0, np.int64)
     for _ in range(4):  # repeats are drawn anew, a few times over
         missing = count - found.size
@@ -119,8 +121,8 @@ def _answered(edges: Longs, fame: Doubles, answers: float, users: int, rng: np.r
     back = followee * users + follower
     # Edges that are answered already count towards the aim.
     already = np.isin(back, edges, assume_unique=True)
-    goal = max(0.0, answers - 0.5 * already.mean())
-    chance = np.minimum(1.0, willing * goal / max(float(willing[~already].mean()), 1e-9))
+    goal = max(0.0, answers - 0.5 * already.mean()) * edges.size
+    chance = np.minimum(1.0, willing * goal / max(float(willing[~already].sum()), 1e-9))
     return distinct(np.concatenate([edges, back[~already & (rng.random(edges.size) < chance)]]))
 
 
