@@ -21,7 +21,7 @@ test: install ## run the tests
 
 check: lint ## everything that must hold: style, types, layers, tests, docs
 	$(BIN)/pytest --doctest-modules funnel tests
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m docs.generate --check
 
 lint: install
 	$(BIN)/ruff check $(CODE)
@@ -42,13 +42,13 @@ fmt: install ## format the code
 	$(BIN)/ruff format $(CODE)
 
 bench: install ## measure speed beside this machine's ceilings
-	$(BIN)/python bench/timeline.py
+	$(BIN)/python -m bench.timeline
 
 docs: install ## write the generated pages of docs/
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 golden: install ## write the golden files again, on purpose
-	FUNNEL_WRITE_GOLDEN=1 $(BIN)/pytest tests/laws -k golden
+	FUNNEL_WRITE_GOLDEN=1 $(BIN)/pytest tests/test_golden.py
 
 clean: ## remove what was built (not the cache of worlds and models)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info

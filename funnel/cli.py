@@ -176,7 +176,7 @@ def train(
     if as_json:
         _emit({"world": loaded.name, "funnel": pipeline.name, "seed": seed, **report.as_json()})
         return
-    from funnel.report import rows_table
+    from funnel.report import metrics_table, rows_table
 
     took = {name: f"{seconds:.1f}" for name, seconds in report.seconds.items()}
     steps = [
@@ -184,7 +184,7 @@ def train(
     ]
     _show(
         rows_table(steps, title=f"Training of {pipeline.name} on {loaded.name}"),
-        rows_table(report.rows, title="Held-out impressions", empty="nothing to measure in this world"),
+        metrics_table(report.rows),
     )
 
 

@@ -89,6 +89,7 @@ class Explanation(TypedDict, total=False):
     removed_by_kind: str
     does: str
     saw: dict[str, float | int | bool]
+    cut_by: str
     place: int
     kept: int
     searched: list[SourceFact]
@@ -175,8 +176,9 @@ def _standing(pages: Pages, page: Page, found: Mapping[str, object], column: str
     frame = pages.candidates().filter(pl.col("viewer") == page.viewer)
     if column not in frame.columns:
         return {"kept": kept}
-    own = frame.filter(pl.col("tweet") == found["tweet"])[column].item()
-    return {"place": int((frame[column] > own).sum()) + 1, "kept": kept}
+    tweet, own = found["tweet"], frame.filter(pl.col("tweet") == found["tweet"])[column].item()
+    ahead = (frame[column] > own) | ((frame[column] == own) & (frame["tweet"] < tweet))  # ties break by id
+    return {"cut_by": column, "place": int(ahead.sum()) + 1, "kept": kept}
 
 
 def _saw(
@@ -225,7 +227,8 @@ def words(said: Explanation) -> list[str]:
     if said.get("saw"):
         lines.append("It saw: " + ", ".join(f"{name} = {_plain(value)}" for name, value in said["saw"].items()) + ".")
     if "place" in said:
-        lines.append(f"It stood at place {said['place']:,}; the stage lets {said['kept']:,} through.")
+        by = said["cut_by"].replace("_", " ")
+        lines.append(f"It stood at place {said['place']:,} by {by}; {said['kept']:,} come through.")
     return lines
 
 

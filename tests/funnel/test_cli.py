@@ -198,7 +198,7 @@ def test_an_explanation_says_what_the_removing_stage_saw(funnel: Callable[..., S
     for stage, words in {
         "too_old": "It saw: age_h = ",
         "coarse": "It stood at place ",
-        "top_k": "lets 8 through",
+        "top_k": "8 come through",
     }.items():
         tweet = candidates.filter(removed_by=stage)["tweet"][0]
         said = funnel("explain", "--viewer", "7", "--tweet", str(tweet))
