@@ -10,7 +10,8 @@ from funnel.core.progress import SILENT
 from funnel.core.tables import TABLES
 from funnel.core.world import WorldTables
 from funnel.store import check_tables
-from synthetic.generated import Generated, Rates
+from synthetic.generated import Generated
+from synthetic.settings import Rates
 from tests.synthetic.towns import configured, oracle, reactions, town
 
 
