@@ -22,6 +22,7 @@ from functools import cached_property
 from importlib import import_module
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import TypeAdapter, ValidationError
 
 from funnel.core import rng
@@ -40,10 +41,13 @@ SMALL: dict[str, object] = {
     "max_examples": 4000,
     "batch_size": 256,
     "min_followers": 2,
-    "min_favorites": 1,
-    "min_favourites": 1,
-    "min_social_proof": 1,
+    "min_signals": 1,
+    "min_interest": 0.0,
+    "min_score": 0.0,
+    "max_age_h": 20.0,
 }
+# Candidates of the requests of most checks: many, one, none, some, two.
+COUNTS = (80, 1, 0, 40, 2)
 Answer = dict[str, Array]
 
 
@@ -113,15 +117,19 @@ class Workshop:
             self._ready[kind] = stage
         return self._ready[kind]
 
-    def requests(self, *viewers: int, view: PlatformView | None = None, now_h: float | None = None) -> Requests:
+    def requests(self, *viewers: int, view: PlatformView | None = None, now_h: ArrayLike | None = None) -> Requests:
         """Requests of some viewers, or of every fourth user and the one who follows nobody."""
         users = self.world.count("users")
         asked = list(viewers) or [*range(0, users - 1, 4), users - 1]
         return Requests.of(asked, self.now_h if now_h is None else now_h, self.view if view is None else view)
 
-    def batch(self, stage: Stage, counts: tuple[int, ...] = (20, 1, 0, 7, 2), *, seed: int = 0) -> CandidateBatch:
-        """Random candidates with exactly the columns that the stage says it needs."""
-        return with_needs(stage, fake_batch(counts, view=self.view, now_h=self.now_h, seed=seed))
+    def batch(self, stage: Stage, counts: tuple[int, ...] = COUNTS, *, seed: int = 0) -> CandidateBatch:
+        """Random candidates, of requests at several moments, with exactly the columns that the stage says it needs."""
+        return with_needs(stage, fake_batch(counts, view=self.view, now_h=self.moments(len(counts)), seed=seed))
+
+    def moments(self, count: int) -> Array:
+        """float64 [R]: the moment of the workshop and two earlier ones, in turn."""
+        return self.now_h * np.array([1.0, 0.8, 0.9])[np.arange(count) % 3]
 
 
 def with_needs(stage: Stage, batch: CandidateBatch) -> CandidateBatch:
@@ -214,7 +222,9 @@ CONFIGURATION_CHECKS: tuple[Callable[[type[Configured]], None], ...] = (
 
 def check_answers_have_their_shape(stage: Stage, workshop: Workshop) -> None:
     """Right names, dtypes, lengths; finite; factors above 0; for n = 0, 1, 2 and more, R = 0, 1, 2 and more."""
-    for counts in ((), (0,), (1,), (2,), (0, 0), (1, 1), (0, 2), (20, 1, 0, 7, 2)):
+    if isinstance(stage, Source):
+        return
+    for counts in ((), (0,), (1,), (2,), (0, 0), (1, 1), (0, 2), COUNTS):
         batch = workshop.batch(stage, counts)
         said = answer(stage, batch)
         wanted = {"filter": ("keep",), "boost": ("factor",), "selector": ("order",)}.get(stage.kind, stage.adds)
@@ -306,7 +316,7 @@ def check_the_future_does_not_matter(stage: Stage, workshop: Workshop) -> None:
     if isinstance(stage, Source):
         said = [answer(stage, workshop.requests(view=view)) for view in (workshop.view, workshop.altered)]
     else:
-        plain = fake_batch((20, 1, 0, 7, 2), view=workshop.view, now_h=workshop.now_h)
+        plain = fake_batch(COUNTS, view=workshop.view, now_h=workshop.now_h)
         other = Requests(plain.requests.viewer, plain.requests.now_h, workshop.altered)
         moved = CandidateBatch(other, plain.offsets, {name: plain[name] for name in plain.names})
         said = [answer(stage, with_needs(stage, batch)) for batch in (plain, moved)]
@@ -385,10 +395,11 @@ def check_anybody_may_ask_at_any_moment(stage: Stage, workshop: Workshop) -> Non
 def _check_source_isolated(stage: Source, workshop: Workshop) -> None:
     users = workshop.world.count("users")
     viewers = [*range(0, users, 3), users - 1]
-    together = stage.retrieve(workshop.requests(*viewers))
+    moments = workshop.moments(len(viewers))
+    together = stage.retrieve(workshop.requests(*viewers, now_h=moments))
     for r, viewer in enumerate(viewers):
         rows = slice(int(together.offsets[r]), int(together.offsets[r + 1]))
-        alone = stage.retrieve(workshop.requests(viewer))
+        alone = stage.retrieve(workshop.requests(viewer, now_h=moments[r]))
         expected = {name: together[name][rows] for name in together.names}
         found = {name: alone[name] for name in together.names}
         _assert_equal(stage, f"for viewer {viewer} alone", _by_tweet(expected), _by_tweet(found))
@@ -398,6 +409,16 @@ def _by_tweet(columns: Answer) -> Answer:
     """In order of tweet: a source may give its candidates in any order."""
     order = np.argsort(columns["tweet"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
+
+
+def check_it_does_something(stage: Stage, workshop: Workshop) -> None:
+    """A source finds, a filter keeps and removes, scores and factors vary: no law holds by silence."""
+    if isinstance(stage, Source):
+        assert int(stage.retrieve(workshop.requests()).counts.max()) > 1, f"{stage.name} finds nothing"
+        return
+    batch = workshop.batch(stage, (90, 90, 90, 90, 90, 90))
+    for name, values in answer(stage, batch).items():
+        assert np.unique(values).size > 1, f"{stage.name}: {name} is {values[0]} for all of {len(batch)} candidates"
 
 
 CHECKS: tuple[Callable[[Stage, Workshop], None], ...] = (
@@ -412,6 +433,7 @@ CHECKS: tuple[Callable[[Stage, Workshop], None], ...] = (
     check_candidates_exist_and_are_there_once,
     check_anybody_may_ask_at_any_moment,
     check_answers_have_their_shape,
+    check_it_does_something,
 )
 
 

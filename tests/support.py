@@ -57,12 +57,14 @@ def mini_world(
     page_size: int = 10,
     follows: float = 0.25,
     words: int = 40,
+    feedback: int = 1,
 ) -> WorldTables:
     """A world whose every table has rows; the same arguments give the same (shared) object.
 
     Users fall into three communities (user % 3), and follow, retweet and like mostly inside their own. The last
     user follows nobody, is followed by nobody and has no events at all. One in ten is protected, one in 30
     suspended. Retweets, replies and quotes have an earlier parent that is no retweet. Time runs from 0 to `hours`.
+    feedback: how many times over; 1 gives every second user one block, one mute and one muted word.
     """
     draw = rng.stream(seed, "mini world")
     people = _users(draw, users)
@@ -79,7 +81,7 @@ def mini_world(
         "tweet_words": tweet_words,
         "impressions": impressions,
         "engagements": _engagements(draw, written, impressions, hours),
-        "feedback": _feedback(draw, written, users, words, hours),
+        "feedback": _feedback(draw, written, users, words, hours, feedback),
         "lists": _lists(draw, users),
     }
     meta = WorldMeta(f"mini{seed}", end_h=hours, train_until_h=0.8 * hours, viewer_count=users)
@@ -350,10 +352,10 @@ def _engagements(
 
 
 def _feedback(
-    draw: np.random.Generator, tweets: dict[str, Array], users: int, words: int, hours: float
+    draw: np.random.Generator, tweets: dict[str, Array], users: int, words: int, hours: float, times: int
 ) -> dict[str, Array]:
     per_kind = {SEE_FEWER: users, BLOCK: users // 2, MUTE: users // 2, REPORT: users // 3, MUTE_KEYWORD: users // 2}
-    kind = np.repeat(list(per_kind), list(per_kind.values())).astype(np.int8)
+    kind = np.repeat(list(per_kind), [times * count for count in per_kind.values()]).astype(np.int8)
     n = kind.size
     active = max(users - 1, 1)
     user = draw.integers(0, active, n).astype(np.int32)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from funnel import compose
 from funnel.core.stage import BatchJob, Configured, Stage
 from tests.stage_checks import CHECKS, CONFIGURATION_CHECKS, JOB_CHECKS, Workshop, stage_classes
 from tests.support import mini_world
@@ -20,12 +21,16 @@ STAGES = {name: kind for name, kind in SHIPPED.items() if issubclass(kind, Stage
 
 @pytest.fixture(scope="module")
 def workshop() -> Workshop:
-    """A world of sixty users with what the jobs make of it."""
-    return Workshop(mini_world(users=60, tweets=600, pages=300), JOBS)
+    """A world of sixty quarrelsome users with what the jobs make of it."""
+    return Workshop(mini_world(users=60, tweets=600, pages=300, feedback=4), JOBS)
 
 
 def _sentence(check: Callable[..., None]) -> str:
     return check.__name__.removeprefix("check_")
+
+
+def test_every_stage_can_be_named_in_a_funnels_file() -> None:
+    assert compose.stage_classes() == SHIPPED
 
 
 @pytest.mark.parametrize("check", CONFIGURATION_CHECKS, ids=_sentence)

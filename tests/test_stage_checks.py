@@ -205,6 +205,11 @@ class SharesAQuota(Finds):
         return np.arange(12 // len(requests))
 
 
+class FindsNothing(Finds):
+    def tweets(self, requests: Requests, r: int) -> Array:
+        return np.empty(0)
+
+
 class NeedsARequest(Finds):
     def retrieve(self, requests: Requests) -> CandidateBatch:
         requests.now_h.max()
@@ -267,6 +272,8 @@ PLANTED: list[tuple[type[Configured], Callable[..., None], str]] = [
     (FindsTheProtected, checks.check_candidates_exist_and_are_there_once, "finds protected tweets"),
     (SharesAQuota, checks.check_requests_are_isolated, "viewer 0 alone: tweet differs"),
     (NeedsARequest, checks.check_anybody_may_ask_at_any_moment, "zero-size array"),
+    (ZeroFactor, checks.check_it_does_something, "is 0.0 for all"),
+    (FindsNothing, checks.check_it_does_something, "finds nothing"),
     (Prophet, checks.check_job_is_reproducible, "another future: counter.total differs"),
     (Dice, checks.check_job_is_reproducible, "run again: counter.total differs"),
     (BreaksPromise, checks.check_job_makes_what_it_says, "makes .'counter.other'."),
