@@ -250,7 +250,7 @@ def list_stages(*, as_json: JsonOption = False) -> None:
     """Stages and batch jobs that a funnel's file can name."""
     from funnel.catalogue import stage_rows
 
-    _table("Stages", stage_rows(), as_json=as_json)
+    _table("Stages (--json has their settings)", stage_rows(), as_json=as_json, leave_out=("settings",))
 
 
 @list_app.command("features")
@@ -258,7 +258,7 @@ def list_features(*, as_json: JsonOption = False) -> None:
     """Features that stages can need, with unit and point-in-time rule."""
     from funnel.catalogue import feature_rows
 
-    _table("Features", feature_rows(), as_json=as_json)
+    _table("Features (--json has group and rule)", feature_rows(), as_json=as_json, leave_out=("group", "rule"))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -368,7 +368,7 @@ def _title(pages: Pages, page: Page) -> str:
     world = pages.funnel.world
     handle = world.handles(np.array([page.viewer]))[0]
     when = moment_words(page.at_h, world.meta.epoch_unix_s)
-    return f"For you · @{handle} (viewer {page.viewer}) · {when} · world {world.name} · funnel {pages.funnel.name}"
+    return f"For you · @{handle} (viewer {page.viewer}) · {when} · {world.name} · {pages.funnel.name}"
 
 
 def _show_run(run: Run) -> None:
@@ -391,13 +391,14 @@ def _warn(warnings: Sequence[str]) -> None:
         console(stderr=True).print(warnings_panel(warnings))
 
 
-def _table(title: str, rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+def _table(title: str, rows: Sequence[Mapping[str, object]], *, as_json: bool, leave_out: Sequence[str] = ()) -> None:
+    """Rows as JSON, or as a table without the columns that would make it too wide."""
     if as_json:
         _emit(rows)
         return
     from funnel.report import rows_table
 
-    _show(rows_table(rows, title=title))
+    _show(rows_table([{key: row[key] for key in row if key not in leave_out} for row in rows], title=title))
 
 
 def _show(*parts: RenderableType) -> None:

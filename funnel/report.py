@@ -218,15 +218,16 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, title: str, empty: str =
     names = list(dict.fromkeys(name for row in rows for name in row))
     numeric = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
     table = _plain_table(title, *((name.replace("_", " "), "r" if numeric[name] else "") for name in names))
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     return table
 
 
 def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
-    """Held-out metrics of rankers (rows of `funnel.evaluate.held_out_table`), with the AUC of the baselines on the same impressions.
+    """Held-out metrics of rankers: rows of `funnel.evaluate.held_out_table`.
 
-    popular: the favourites a tweet has; light: the light ranker; gain: 95 % interval of AUC − light.
+    The baselines' AUC is on the same impressions; popular: the favourites a tweet has; light: the light ranker; gain: 95 % interval of AUC − light.
     """
     if not rows:
         return Text("Held-out impressions: nothing to measure in this world")
