@@ -62,7 +62,11 @@ class World:
         unknown name or a wrong setting; DataError for data that cannot be read, checked or written.
         """
         stored = world_cache.stored_world(name, progress=progress, seed=seed, rebuild=rebuild)
-        tables, texts = open_columns(stored.folder, stored.manifest["rows"])
+        try:
+            tables, texts = open_columns(stored.folder, stored.manifest["rows"])
+        except DataError:  # verified a moment ago, so another process is replacing it: look again
+            stored = world_cache.stored_world(name, progress=progress, seed=seed, rebuild=False)
+            tables, texts = open_columns(stored.folder, stored.manifest["rows"])
         index_dir = stored.folder / "index" if stored.owned else None
         world = cls(WorldTables(stored.meta, tables, index_dir=index_dir), texts, folder=stored.folder)
         world._manifest = stored.manifest

@@ -26,12 +26,14 @@ from funnel.core.progress import Progress
 from funnel.core.tables import TABLES
 from funnel.core.world import Oracle, WorldBuilder, WorldData, WorldMeta, WorldTables
 from funnel.store import digest, home, read_json, read_table, read_yaml, sha256_of, writing
-from funnel.world_files import FORMAT, MANIFEST, content_hash, meta_of, read_manifest, remove, save_world, verify
+from funnel.world_files import FORMAT, MANIFEST, meta_of, read_manifest, remove, save_world, verify
 
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Versions of one world (same name, configuration and seed, other code) that stay in the cache.
 _KEPT_VERSIONS = 3
+# How often, and after what pause, to look again at a folder that another process is replacing.
+_PATIENCE, _PAUSE_S = 20, 0.05
 _ABANDONED_S = 24 * 3600.0
 
 
@@ -129,7 +131,7 @@ def _from_config(
             progress.note(f"world {name!r} is damaged and is built again ({damage})")
     elif not rebuild and folder.exists():
         progress.note(f"world {name!r} has no manifest and is built again")
-    return _build(folder, name, config, where, progress=progress, seed=seed)
+    return _build(folder, name, config, where, progress=progress, seed=seed, rebuild=rebuild)
 
 
 def _from_folder(path: Path, *, progress: Progress, rebuild: bool) -> Stored:
@@ -151,24 +153,36 @@ def _open(folder: Path, *, owned: bool) -> Stored:
     return Stored(folder, manifest, meta_of(manifest, str(folder / MANIFEST)), owned)
 
 
-def _build(folder: Path, name: str, config: dict[str, Any], where: str, *, progress: Progress, seed: int) -> Stored:
+def _build(
+    folder: Path, name: str, config: dict[str, Any], where: str, *, progress: Progress, seed: int, rebuild: bool
+) -> Stored:
     data = make_builder(config, where).build(name, seed, progress)
     check_tables(data.tables, where if "folder" in config else f"world {name!r}")
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
-        save_world(partial, data, {"name": name, "config": config, "seed": seed})
-        _swap(partial, folder, content_hash(data))
+        content = save_world(partial, data, {"name": name, "config": config, "seed": seed})
+        _swap(partial, folder, content, replace=rebuild)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     _tidy(folder)
+    return _open_again(folder)
+
+
+def _open_again(folder: Path) -> Stored:
+    """Open what has just been put in place; another process may be putting an equal one there at this moment."""
+    for _ in range(_PATIENCE):
+        with suppress(DataError):
+            return _open(folder, owned=True)
+        time.sleep(_PAUSE_S)
     return _open(folder, owned=True)
 
 
-def _swap(partial: Path, folder: Path, content: str) -> None:
+def _swap(partial: Path, folder: Path, content: str, *, replace: bool) -> None:
     """Put a complete folder in its place, unless another process has just put an equal one there."""
-    for _ in range(5):  # each turn that fails means that yet another process was faster
+    for turn in range(5):  # each turn that fails means that yet another process was faster
         with suppress(DataError):
-            if (folder / MANIFEST).exists() and _open(folder, owned=True).manifest["hash"] == content:
+            wanted = not (replace and turn == 0)
+            if wanted and (folder / MANIFEST).exists() and _open(folder, owned=True).manifest["hash"] == content:
                 return
         remove(folder)
         try:
@@ -181,7 +195,9 @@ def _swap(partial: Path, folder: Path, content: str) -> None:
                 continue
             with writing(folder):
                 raise error
-    raise DataError(str(folder), "other processes keep writing here; try again when they have finished")
+    raise DataError(
+        str(folder), "cannot be replaced: other processes write here, or it may not be deleted; delete it by hand"
+    )
 
 
 def _tidy(folder: Path) -> None:

@@ -12,6 +12,7 @@ A file is taken for what it was if its size and time of change are; otherwise it
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -91,8 +92,8 @@ def stored_columns(values: Array, key: str) -> dict[str, Array]:
     return {f"{key}.bytes": texts.content, f"{key}.offsets": texts.offsets}
 
 
-def save_world(folder: Path, data: WorldData, about: Mapping[str, object]) -> None:
-    """Write a world into an empty folder, the manifest last; `about` (configuration, seed) goes into the manifest."""
+def save_world(folder: Path, data: WorldData, about: Mapping[str, object]) -> str:
+    """Write a world into a new folder, the manifest last; `about` (configuration, seed) goes into it. The hash."""
     with writing(folder):
         (folder / "columns").mkdir(parents=True)
     for name, table in TABLES.items():
@@ -107,10 +108,12 @@ def save_world(folder: Path, data: WorldData, about: Mapping[str, object]) -> No
     if data.truth:
         save_arrays(folder / TRUTH, data.truth)
     rows = {name: int(next(iter(columns.values())).size) for name, columns in data.tables.items()}
-    manifest = {"format": FORMAT, **about, "meta": data.meta, "hash": content_hash(data), "rows": rows}
+    content = content_hash(data)
+    manifest = {"format": FORMAT, **about, "meta": data.meta, "hash": content, "rows": rows}
     stored = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): {**_stamp(path), "sha256": sha256_of(path)} for path in stored}
     write_json(folder / MANIFEST, {**manifest, "files": files})
+    return content
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -184,9 +187,8 @@ def open_columns(folder: Path, rows: Mapping[str, int]) -> tuple[dict[str, dict[
 
 def remove(folder: Path) -> None:
     """Delete a stored world: first out of sight in one step, then file by file."""
-    hidden = folder.with_name(f".{folder.name}.old.partial")
+    hidden = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     with suppress(OSError):
-        shutil.rmtree(hidden, ignore_errors=True)
         folder.rename(hidden)
         shutil.rmtree(hidden, ignore_errors=True)
 

@@ -15,7 +15,7 @@ from funnel.core.tables import TWEET_KINDS
 if TYPE_CHECKING:
     from funnel.world import World
 
-_CLUSTERING_SAMPLE = 500  # nodes; the standard error of the mean is then about 0.01
+_CLUSTERING_SAMPLE = 200  # nodes; the standard error of the mean is then about 0.01
 
 
 def describe(world: World) -> dict[str, object]:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -147,6 +148,23 @@ def test_other_settings_and_other_code_make_another_world(place: Path) -> None:
     code.write_text(code.read_text() + "\n# another version\n")
     World.load("mini")
     assert built(place) == 3
+
+
+def test_processes_that_build_the_same_world_at_once_all_get_it(place: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        worlds = list(pool.map(lambda _: World.load("mini"), range(4)))
+        again = list(pool.map(lambda _: World.load("mini", rebuild=True), range(4)))
+    assert len({world.hash for world in worlds + again}) == 1
+    assert [path.name for path in (place / "home" / "worlds").iterdir()] == [worlds[0].folder.name]  # type: ignore[union-attr]
+    assert worlds[0].tables.table("tweets")["author"].sum() == again[0].tables.table("tweets")["author"].sum()
+
+
+def test_superseded_versions_of_a_world_leave_the_cache_one_day(place: Path) -> None:
+    code = place / "extra_builders" / "mini_builder.py"
+    for version in range(5):
+        code.write_text(code.read_text() + f"\n# version {version}\n")
+        World.load("mini")
+    assert len(list((place / "home" / "worlds").iterdir())) == 3
 
 
 def truncate(path: Path) -> None:
