@@ -227,7 +227,8 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, title: str, empty: str =
 def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     """Held-out metrics of rankers: rows of `funnel.evaluate.held_out_table`.
 
-    The baselines' AUC is on the same impressions; popular: the favourites a tweet has; light: the light ranker; gain: 95 % interval of AUC − light.
+    popular (favourites so far) and light (the light ranker) are AUCs on the same impressions; gain is the 95 %
+    interval of the ranker's AUC minus the light ranker's.
     """
     if not rows:
         return Text("Held-out impressions: nothing to measure in this world")
