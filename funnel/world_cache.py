@@ -156,7 +156,10 @@ def _open(folder: Path, *, owned: bool) -> Stored:
 def _build(
     folder: Path, name: str, config: dict[str, Any], where: str, *, progress: Progress, seed: int, rebuild: bool
 ) -> Stored:
-    data = make_builder(config, where).build(name, seed, progress)
+    builder = make_builder(config, where)
+    with writing(folder.parent):  # better said before the work than after it
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    data = builder.build(name, seed, progress)
     check_tables(data.tables, where if "folder" in config else f"world {name!r}")
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
