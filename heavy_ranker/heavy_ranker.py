@@ -12,20 +12,16 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS
-from funnel.core.arrays import Array, Bools, Floats, Longs
+from funnel.core.actions import HEAVY_ACTIONS
+from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch
 from funnel.core.errors import ConfigError, DataError, NotFittedError, nearest
 from funnel.core.progress import SILENT, Progress
-from funnel.core.rng import stream
 from funnel.core.stage import STRICT, Learned, Scorer
 from funnel.core.world import PlatformView
-from funnel.features import hydrate, lookup, matrix, model_features
-from funnel.features.logged import labels, logged_batch
+from funnel.features import lookup, matrix, model_features
+from heavy_ranker.examples import LEAST_IMPRESSIONS, sample_log, with_features
 from heavy_ranker.serving import ServingNetwork
-
-ROWS_AT_ONCE = 16_384  # impressions hydrated together when the examples are made
-MIN_EXAMPLES = 100  # below that there is nothing to learn from
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -45,12 +41,11 @@ class HeavyRanker(Scorer, Learned):
     layer_norm_epsilon: float = Field(
         1e-5, ge=0, description="epsilon of the feature layer norm; as released 0, NaN for a row of equal values"
     )
-    max_examples: int = Field(1_000_000, ge=MIN_EXAMPLES, description="logged impressions to learn from, at most")
-    validation_share: float = Field(0.1, gt=0, lt=1, description="share of them, the latest, that stops the training")
-    negative_rate: float = Field(1.0, gt=0, le=1, description="share kept of training impressions without any action")
+    max_examples: int = Field(400_000, ge=LEAST_IMPRESSIONS, description="logged impressions to learn from, at most")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="latest share of the log, which stops the training")
     min_positives: int = Field(20, ge=1, description="a head with fewer positives says its base rate")
-    epochs: int = Field(3, ge=1, description="passes over the examples, at most")
-    batch_size: int = Field(2048, ge=2, description="examples a step")
+    epochs: int = Field(2, ge=1, description="passes over the examples, at most")
+    batch_size: int = Field(1024, ge=2, description="examples a step")
     learning_rate: float = Field(3e-3, gt=0, description="of Adam, at the top of its ramp")
     ramp_share: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
     final_rate_share: float = Field(0.02, ge=0, le=1, description="the last step's rate as a share of the top")
@@ -85,34 +80,11 @@ class HeavyRanker(Scorer, Learned):
 
     def fit(self, view: PlatformView, *, seed: int, progress: Progress = SILENT, log_dir: Path | None = None) -> None:
         """Learn from the view's impressions; the latest share of them decides when to stop and how to calibrate."""
-        from funnel.learn.training import Plan
-        from heavy_ranker.training import Architecture, Examples, fit_network
+        from heavy_ranker.training import fit_network
 
-        rows = self._sample(view, seed)
-        done = labels(view, rows)[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
-        training, validation = self._split(done, seed)
-        features, names, continuous = self._hydrated(view, rows, progress)
-        architecture = Architecture(
-            blocks=self.blocks,
-            block_size=self.block_size,
-            aggregation_size=self.aggregation_size,
-            mlp=self.mlp,
-            towers=self.towers,
-            dropout=self.dropout,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            learning_rate=self.learning_rate,
-            ramp_share=self.ramp_share,
-            final_rate_share=self.final_rate_share,
-            min_positives=self.min_positives,
-        )
-        self.network_, _, _ = fit_network(
-            Examples(features, continuous, names, done, training, validation),
-            architecture,
-            Plan(self.epochs, self.batch_size, self.clip_norm, self.patience, self.evaluations),
-            seed=seed,
-            progress=progress,
-            log_dir=log_dir,
-        )
+        sample = sample_log(view, limit=self.max_examples, validation_share=self.validation_share, seed=seed)
+        examples = with_features(sample, view, self.needs, progress=progress)
+        self.network_, _, _ = fit_network(examples, self, seed=seed, progress=progress, log_dir=log_dir)
 
     def state(self) -> dict[str, Array]:
         """What was learnt, as arrays."""
@@ -129,33 +101,3 @@ class HeavyRanker(Scorer, Learned):
                 "heavy_ranker", f"was trained on other features ({', '.join(changed[:5])}) — train it again"
             )
         self.network_ = network
-
-    def _sample(self, view: PlatformView, seed: int) -> Longs:
-        """Rows of the log, ascending in time: all of them, or a random choice of `max_examples`."""
-        logged = int(view.impressions["viewer"].size)
-        if logged < MIN_EXAMPLES:
-            raise DataError("heavy_ranker", f"wants at least {MIN_EXAMPLES} logged impressions, the view has {logged}")
-        if logged <= self.max_examples:
-            return np.arange(logged)
-        chosen = stream(seed, "heavy ranker: sample of the log").choice(logged, self.max_examples, replace=False)
-        return np.sort(chosen)
-
-    def _split(self, done: Bools, seed: int) -> tuple[Longs, Longs]:
-        """(rows to learn from, rows to validate on): the earlier ones, with negatives sampled, and the latest."""
-        cut = int(done.shape[0] * (1 - self.validation_share))
-        chosen = stream(seed, "heavy ranker: negatives").random(cut) < self.negative_rate
-        return np.flatnonzero(chosen | done[:cut].any(axis=1)), np.arange(cut, done.shape[0])
-
-    def _hydrated(self, view: PlatformView, rows: Longs, progress: Progress) -> tuple[Floats, tuple[str, ...], int]:
-        """(features float32 [n, F], their names, how many are continuous): continuous columns come first."""
-        names = self.needs
-        first = hydrate(logged_batch(view, rows[:1]), names)
-        names = tuple(sorted(names, key=lambda name: (first[name].dtype == np.bool_, name)))
-        continuous = sum(first[name].dtype != np.bool_ for name in names)
-        out = np.empty((rows.size, len(names)), np.float32)
-        with progress.bar("features of logged impressions", int(rows.size)) as bar:
-            for begin in range(0, rows.size, ROWS_AT_ONCE):
-                part = rows[begin : begin + ROWS_AT_ONCE]
-                out[begin : begin + part.size] = matrix(logged_batch(view, part), names)
-                bar.advance(int(part.size))
-        return out, names, continuous

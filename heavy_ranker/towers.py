@@ -49,6 +49,15 @@ class Towers(nn.Module):
         drop = dropout or {}
         self.dropped = [(task, drop[name]) for task, name in enumerate(tasks) if drop.get(name, 0.0) > 0]
 
+    @torch.no_grad()
+    def start_from(self, base_rates: Tensor) -> None:
+        """Set the last biases so that every head starts near its base rate [A], each in (0, 1).
+
+        From 1/2, a rare head would spend most of a short training on finding how rare it is.
+        """
+        for tower, rate in zip(self.towers, base_rates, strict=True):
+            tower.get_parameter(f"layers.{len(self.sizes)}.bias").fill_(torch.logit(rate))
+
     def stacked(self, layer: int) -> tuple[Tensor, Tensor]:
         """(weights [A, out, in], biases [A, out]) of one layer of every tower."""
         linear = [tower.get_submodule(f"layers.{layer}") for tower in self.towers]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,60 +11,29 @@ from torch import Tensor
 
 from funnel.core import rng
 from funnel.core.actions import HEAVY_ACTIONS
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
+from funnel.core.arrays import Array, Bools, Doubles
 from funnel.core.progress import SILENT, Progress
 from funnel.learn.calibration import mean_matching_ratio
 from funnel.learn.schedules import ramp_to_cosine
 from funnel.learn.training import Group, History, Plan, seeded, train
+from heavy_ranker.examples import Examples
 from heavy_ranker.export import export
 from heavy_ranker.masknet import BlockConfig
 from heavy_ranker.network import HeavyNetwork, multitask_loss
 from heavy_ranker.serving import ServingNetwork
 
+if TYPE_CHECKING:
+    from heavy_ranker.heavy_ranker import HeavyRanker
+
 # A head's calibration trusts its own count of positives as much as the model's mean once it has seen this many.
 PRIOR_POSITIVES = 20.0
-STATISTICS_ROWS = 100_000  # enough for the mean and variance that the feature transform starts from
+STATISTICS_ROWS = 100_000  # enough for the means and variances that the feature transform starts from
 ROWS_AT_ONCE = 16_384  # of a forward pass without gradients
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Widths of the network and how it is trained; see `HeavyRanker`."""
-
-    blocks: int
-    block_size: int
-    aggregation_size: int
-    mlp: tuple[int, ...]
-    towers: tuple[int, ...]
-    dropout: dict[str, float]
-    layer_norm_epsilon: float
-    learning_rate: float
-    ramp_share: float
-    final_rate_share: float
-    min_positives: int
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Logged impressions in order of time.
-
-    features: float32 [n, F], continuous columns first; continuous: how many those are; names: [F];
-    labels: bool [n, A] in the order of HEAVY_ACTIONS; training: row numbers to learn from; validation:
-    later rows, all of them as they were logged.
-    """
-
-    features: Floats
-    continuous: int
-    names: tuple[str, ...]
-    labels: Bools
-    training: Longs
-    validation: Longs
 
 
 def fit_network(
     examples: Examples,
-    architecture: Architecture,
-    plan: Plan,
+    settings: HeavyRanker,
     *,
     seed: int,
     progress: Progress = SILENT,
@@ -72,71 +41,77 @@ def fit_network(
 ) -> tuple[ServingNetwork, HeavyNetwork, History]:
     """The trained network, ready to serve; also the torch module and what happened in training.
 
-    Heads with fewer than `min_positives` positives are not trained: they say their base rate.
+    Heads with fewer than `min_positives` positives in the log are not trained: they say their base rate.
     """
-    positives = examples.labels.sum(axis=0)
-    trained: Bools = positives >= architecture.min_positives
-    base_rate = (positives / max(1, examples.labels.shape[0])).astype(np.float32)
-    tasks = tuple(name for name, learns in zip(HEAVY_ACTIONS, trained, strict=True) if learns)
-    features, labels = torch.from_numpy(examples.features), torch.from_numpy(examples.labels[:, trained])
+    sample = examples.sample
+    trained: Bools = sample.positives >= settings.min_positives
+    base_rate = (sample.positives / sample.logged).astype(np.float32)
+    ratio, history = np.ones(len(HEAVY_ACTIONS), np.float32), History()
     with seeded(seed, "heavy ranker: weights and dropout"):
-        network = _network(examples, architecture, tasks)
-        network.transform.start_from(features[_spread(examples.training, STATISTICS_ROWS), : examples.continuous])
-        history = History()
-        if tasks:
-            history = _train(network, features, labels, examples, architecture, plan, seed, progress, log_dir)
-    ratio = np.ones(len(HEAVY_ACTIONS), np.float32)
-    ratio[trained] = _ratios(network.eval(), features, labels, examples.validation) if tasks else 1.0
-    served = export(network, features=examples.names, ratio=ratio, trained=trained, base_rate=base_rate)
+        network = _network(examples, settings, trained)
+        if trained.any():
+            rows = _Rows(examples, trained)
+            network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
+            network.towers.start_from(torch.from_numpy(base_rate[trained]))
+            history = _train(network, rows, settings, seed, progress, log_dir)
+            ratio[trained] = _ratios(network, rows)
+    served = export(network.eval(), features=examples.names, ratio=ratio, trained=trained, base_rate=base_rate)
     return served, network, history
 
 
-def _network(examples: Examples, architecture: Architecture, tasks: tuple[str, ...]) -> HeavyNetwork:
-    block = BlockConfig(architecture.block_size, aggregation_size=architecture.aggregation_size)
+class _Rows:
+    """The examples as tensors, and the two parts of them."""
+
+    def __init__(self, examples: Examples, trained: Bools) -> None:
+        self.features = torch.from_numpy(examples.features)
+        self.labels = torch.from_numpy(examples.sample.labels[:, trained])
+        self.weight = torch.from_numpy(examples.sample.weight)[:, None]
+        self.training = examples.sample.training
+        self.validation = torch.arange(self.training, self.features.shape[0])
+        self.stride = max(1, self.training // STATISTICS_ROWS)
+
+    def logits(self, network: HeavyNetwork) -> Tensor:
+        """Of the validation rows."""
+        with torch.inference_mode():
+            return torch.cat([network(self.features[part]) for part in torch.split(self.validation, ROWS_AT_ONCE)])
+
+
+def _network(examples: Examples, settings: HeavyRanker, trained: Bools) -> HeavyNetwork:
+    block = BlockConfig(settings.block_size, aggregation_size=settings.aggregation_size)
     return HeavyNetwork(
         continuous=examples.continuous,
         binary=examples.features.shape[1] - examples.continuous,
-        blocks=[block] * architecture.blocks,
-        mlp=architecture.mlp,
-        tasks=tasks,
-        towers=architecture.towers,
-        dropout=architecture.dropout,
-        layer_norm_epsilon=architecture.layer_norm_epsilon,
+        blocks=[block] * settings.blocks,
+        mlp=settings.mlp,
+        tasks=tuple(name for name, learns in zip(HEAVY_ACTIONS, trained, strict=True) if learns),
+        towers=settings.towers,
+        dropout=settings.dropout,
+        layer_norm_epsilon=settings.layer_norm_epsilon,
     )
 
 
 def _train(
-    network: HeavyNetwork,
-    features: Tensor,
-    labels: Tensor,
-    examples: Examples,
-    architecture: Architecture,
-    plan: Plan,
-    seed: int,
-    progress: Progress,
-    log_dir: Path | None,
+    network: HeavyNetwork, rows: _Rows, settings: HeavyRanker, seed: int, progress: Progress, log_dir: Path | None
 ) -> History:
-    training = torch.from_numpy(examples.training)
-    validation = torch.from_numpy(examples.validation)
-    steps = plan.steps(training.numel())
+    plan = Plan(settings.epochs, settings.batch_size, settings.clip_norm, settings.patience, settings.evaluations)
+    steps = plan.steps(rows.training)
     schedule = ramp_to_cosine(
-        architecture.learning_rate,
-        ramp_steps=max(1, round(architecture.ramp_share * steps)),
-        final_rate=architecture.final_rate_share * architecture.learning_rate,
+        settings.learning_rate,
+        ramp_steps=max(1, round(settings.ramp_share * steps)),
+        final_rate=settings.final_rate_share * settings.learning_rate,
         final_step=steps,
     )
 
-    def loss(places: Tensor) -> Tensor:
-        rows = training[places]
-        return multitask_loss(network(features[rows]), labels[rows])
+    def loss(batch: Tensor) -> Tensor:
+        return multitask_loss(network(rows.features[batch]), rows.labels[batch], rows.weight[batch])
 
     def validate() -> float:
-        return float(multitask_loss(_logits(network, features, validation), labels[validation]))
+        return float(multitask_loss(rows.logits(network), rows.labels[rows.validation]))
 
     return train(
         network,
         loss=loss,
-        rows=training.numel(),
+        rows=rows.training,
         validate=validate,
         groups=[Group("all", list(network.parameters()), schedule)],
         plan=plan,
@@ -147,24 +122,14 @@ def _train(
     )
 
 
-def _logits(network: HeavyNetwork, features: Tensor, rows: Tensor) -> Tensor:
-    with torch.inference_mode():
-        parts = [network(features[part]) for part in torch.split(rows, ROWS_AT_ONCE)]
-    return torch.cat(parts)
-
-
-def _ratios(network: HeavyNetwork, features: Tensor, labels: Tensor, rows: Longs) -> Doubles:
-    """float64 [tasks]: the calibration with which the mean prediction is the mean label of these rows.
+def _ratios(network: HeavyNetwork, rows: _Rows) -> Doubles:
+    """float64 [tasks]: the calibration with which the mean prediction is the mean label of the validation rows.
 
     Few positives say little about the mean, so the observed count is shrunk towards the expected one
     (a gamma prior worth PRIOR_POSITIVES).
     """
-    at = torch.from_numpy(rows)
-    p: Array = torch.sigmoid(_logits(network, features, at).to(torch.float64)).numpy()
+    p: Array = torch.sigmoid(rows.logits(network.eval()).to(torch.float64)).numpy()
     expected = p.sum(axis=0)
-    target = (labels[at].sum(dim=0).numpy() + PRIOR_POSITIVES) / (expected + PRIOR_POSITIVES) * expected
-    return np.array([mean_matching_ratio(p[:, task], target[task] / rows.size) for task in range(p.shape[1])])
-
-
-def _spread(rows: Longs, limit: int) -> Tensor:
-    return torch.from_numpy(rows[:: max(1, rows.size // limit)])
+    seen = rows.labels[rows.validation].sum(dim=0).numpy()
+    target = (seen + PRIOR_POSITIVES) / (expected + PRIOR_POSITIVES) * expected / p.shape[0]
+    return np.array([mean_matching_ratio(p[:, task], target[task]) for task in range(p.shape[1])])

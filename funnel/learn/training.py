@@ -21,8 +21,9 @@ from funnel.core import rng
 from funnel.core.progress import SILENT, Progress
 from funnel.learn.schedules import Schedule
 
-# Fixed, because the split of a sum over threads decides its last bit; two is what a small machine has.
-THREADS = 2
+# Fixed, because the split of a sum over threads decides its last bit. One, because layers this narrow gain little
+# from a second thread, and two threads that wait for each other on busy cores are ten times slower than one.
+THREADS = 1
 
 # Adam as in twitter/the-algorithm-ml, projects/home/recap/config/local_prod.yaml.
 BETAS = (0.95, 0.999)
