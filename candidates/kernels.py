@@ -86,4 +86,4 @@ def best_rows(score: Floats, tweet: Ints, k: int) -> Longs:
 @helper
 def original_of(tweet: int, kind: Array, parent: Ints, retweet: int) -> int:
     """The tweet that a retweet carries; the tweet itself if it is none."""
-    return parent[tweet] if kind[tweet] == retweet else tweet  # type: ignore[no-any-return]
+    return parent[tweet] if kind[tweet] == retweet else tweet

@@ -21,8 +21,8 @@ from funnel.core.tables import REPLY, RETWEET
 from funnel.core.world import PlatformView
 from funnel.features import affinity
 
-# An author's weight is 1.97 * RealGraph score + 1: twitter/the-algorithm, home-mixer/…/util/earlybird/RelevanceSearchUtil
-# and home-mixer/…/query_transformer/TimelineRankerUtegQueryTransformer.scala (authorScoreMap, weightedFollowings).
+# An author's weight is 1.97 * RealGraph score + 1: twitter/the-algorithm, home-mixer/…/query_transformer/earlybird/
+# EarlybirdQueryTransformer.scala and TimelineRankerUtegQueryTransformer.scala (authorScoreMap, weightedFollowings).
 REAL_GRAPH_SCALE = 1.97
 T = TypeVar("T")
 
@@ -76,7 +76,8 @@ def showable(view: PlatformView, first: int, end: int) -> Bools:
     """
     kind = view.tweets["kind"][first:end]
     author = view.tweets["author"][first:end]
-    return (kind != RETWEET) & (kind != REPLY) & ~hidden_users(view)[author]
+    shown: Bools = (kind != RETWEET) & (kind != REPLY) & ~hidden_users(view)[author]
+    return shown
 
 
 def hidden_users(view: PlatformView) -> Bools:

@@ -124,12 +124,12 @@ class SimClustersANN(Source):
             view, action_codes("simclusters_ann.signal", self.signal), now_h, int(first), self.max_age_h
         )
         weight = np.exp2((recent.time_h - now_h) / self.half_life_h).astype(np.float32)
-        local, *lists = _cluster_lists(
+        local, offsets, slot, value = _cluster_lists(
             (recent.tweet - first).astype(np.int32), recent.viewer, weight, showable(view, int(first), int(end)),
             clusters, interest, int(clusters.max(initial=-1)) + 1,
             self.min_signals, float(self.min_interest), self.max_tweets,
         )  # fmt: skip
-        return ClusterLists((local + first).astype(np.int32), *lists)
+        return ClusterLists((local + first).astype(np.int32), offsets, slot, value)
 
 
 @kernel

@@ -69,13 +69,14 @@ class UTEG(Source):
             requests.viewer, requests.now_h, seeds.offsets, seeds.followee, seeds.begin, seeds.end, seeds.weight,
             index.offsets, index.time_h, index.row, view.engagements["tweet"], view.engagements["action"],
             view.tweets["author"], view.tweets["kind"], view.tweets["parent"], hidden_users(view),
-            graph.offsets, graph.targets, graph.time_h, first, end, float(self.max_age_h), proofs, self.min_proofs, self.max_results, RETWEET,
+            graph.offsets, graph.targets, graph.time_h, first, end,
+            float(self.max_age_h), proofs, self.min_proofs, self.max_results, RETWEET,
         )  # fmt: skip
         return ranked(requests, request, tweet, score)
 
 
 @kernel
-def _second_degree(
+def _second_degree(  # noqa: PLR0912 (one loop that shares its dense accumulators)
     viewer: Ints,
     now: Doubles,
     seed_offsets: Longs,

@@ -56,7 +56,7 @@ class SimClusters(BatchJob):
         return tuple(f"simclusters.{what}" for what in ("known_for", "known_for_score", "interested_in", "interest"))
 
     def run(self, view: PlatformView, *, seed: int, progress: Progress = SILENT) -> dict[str, Array]:
-        """known_for int32 [U] (−1: none), known_for_score float32 [U]; interested_in int32 [U, 50], interest float32."""
+        """known_for int32 [U] (−1: none) and its score float32 [U]; interested_in int32 [U, 50], interest float32."""
         with progress.bar("SimClusters", 3) as bar:
             graph = producer_graph(view, self, seed)
             bar.advance()

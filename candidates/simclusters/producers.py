@@ -80,7 +80,7 @@ def _sample(producer: Array, follower: Array, limit: int, seed: int) -> Longs:
 
 
 @kernel
-def _cosines(
+def _cosines(  # noqa: PLR0912 (one loop that shares its dense counters)
     followers_of: Longs, followers: Ints, followed_by: Longs, followed: Ints, limit: int, least: float
 ) -> tuple[Longs, Ints, Floats]:
     """CSR of the kept links: for each producer a dense count of shared followers, read twice.

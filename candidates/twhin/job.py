@@ -35,15 +35,12 @@ class TwHIN(BatchJob):
     """
 
     dimension: int = Field(32, ge=8, le=512, multiple_of=8, description="length of a vector")
-    epochs: int = Field(10, ge=1, le=1000, description="passes over the edges, if `max_examples` allows")
+    epochs: int = Field(5, ge=1, le=1000, description="passes over the edges, if `max_examples` allows")
     max_examples: int = Field(5_000_000, ge=1, description="edges visited at most in training one network")
     negatives: int = Field(
-        10,
-        ge=1,
-        le=1000,
-        description="corrupted edges per edge and side (the-algorithm-ml, twhin/config/local.yaml: 10)",
+        5, ge=1, le=1000, description="corrupted edges per edge and side (the-algorithm-ml, twhin/config: 10)"
     )
-    learning_rate: float = Field(0.1, gt=0, le=10, description="step of row-wise Adagrad, as in PyTorch-BigGraph")
+    learning_rate: float = Field(0.3, gt=0, le=10, description="step of row-wise Adagrad, as in PyTorch-BigGraph")
 
     @property
     def name(self) -> str:

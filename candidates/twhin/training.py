@@ -9,7 +9,7 @@ are labelled 0, carry the translation too, and the translation is trained.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,27 +47,24 @@ def train(
     left = (draws.standard_normal((users, dimension)) * scale).astype(np.float32)
     right = (draws.standard_normal((users, dimension)) * scale).astype(np.float32)
     count = edges.offsets.size - 1
+    theta = np.zeros((count, dimension), np.float32)
     # Beside each vector stands its Adagrad state, one number a row.
-    state = (
-        left,
-        right,
-        np.zeros((count, dimension), np.float32),
-        *(np.zeros(n, np.float32) for n in (users, users, count)),
-    )
+    squares_left, squares_right, squares_theta = (np.zeros(n, np.float32) for n in (users, users, count))
     order = np.empty(0, np.int64)
     with progress.bar(f"TwHIN ({purpose.rpartition('.')[2]})", examples) as bar:
         for done in range(0, examples, CHUNK):
             size = min(CHUNK, examples - done)
             while order.size < size:
                 order = np.concatenate([order, draws.permutation(edges.left.size)])
-            state = _descend(
-                edges.left, edges.right, edges.offsets, order[:size], *state,
+            left, right, theta, squares_left, squares_right, squares_theta = _descend(
+                edges.left, edges.right, edges.offsets, order[:size], left, right, theta,
+                squares_left, squares_right, squares_theta,
                 negatives, learning_rate, int(draws.integers(1, 2**62)),
             )  # fmt: skip
             order = order[size:]
             bar.advance(size)
-    translated = state[0] + np.average(state[2], axis=0, weights=np.maximum(np.diff(edges.offsets), 1e-9))
-    return _scaled(translated, edges.left), _scaled(state[1], edges.right)
+    translated = left + np.average(theta, axis=0, weights=np.maximum(np.diff(edges.offsets), 1e-9))
+    return _scaled(translated, edges.left), _scaled(right, edges.right)
 
 
 def _scaled(vectors: Array, present: Ints) -> Array:
@@ -79,7 +76,7 @@ def _scaled(vectors: Array, present: Ints) -> Array:
 
 
 @helper
-def _dot(a: Array, i: int, b: Array, j: int) -> float:
+def _dot(a: Array, i: int, b: Array, j: int) -> Any:
     """⟨a[i], b[j]⟩ with eight running sums, which lets the compiler use vector registers."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
     for c in range(0, a.shape[1], 8):
@@ -95,22 +92,26 @@ def _dot(a: Array, i: int, b: Array, j: int) -> float:
 
 
 @helper
-def _step(vectors: Array, squares: Floats, i: int, gradient: Array, j: int, factor: float, rate: float) -> None:
-    """Row-wise Adagrad: vectors[i] −= rate * g / √(sum of mean squares), g = factor * gradient[j]."""
-    factor32 = np.float32(factor)
-    squares[i] += factor32 * factor32 * _dot(gradient, j, gradient, j) / np.float32(vectors.shape[1])
-    size = np.float32(rate) * factor32 / (math.sqrt(squares[i]) + np.float32(1e-8))
+def _step(
+    vectors: Array, squares: Floats, i: int, direction: Array, j: int, factor: Any, square: Any, rate: Any
+) -> None:
+    """Row-wise Adagrad: vectors[i] −= rate * g / √squares[i], with g = factor * direction[j].
+
+    square: the mean square of direction[j]; squares[i]: the sum of the mean squares of g so far.
+    """
+    squares[i] += factor * factor * square
+    size = rate * factor / (np.sqrt(squares[i]) + np.float32(1e-8))
     for c in range(vectors.shape[1]):
-        vectors[i, c] -= size * gradient[j, c]
+        vectors[i, c] -= size * direction[j, c]
 
 
 @helper
-def _draw(counter: int) -> int:
+def _draw(counter: Any) -> Any:
     """SplitMix64's finaliser: 63 random bits for each counter."""
     x = np.uint64(counter)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(1))  # type: ignore[return-value]
+    return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(1))
 
 
 @kernel
@@ -134,9 +135,9 @@ def _descend(
     xs, ys, ts = start_x_squares.copy(), start_y_squares.copy(), start_theta_squares.copy()
     d = x.shape[1]
     query, gradient = np.empty((1, d), np.float32), np.empty((1, d), np.float32)
-    counter = np.uint64(key)
-    golden = np.uint64(0x9E3779B97F4A7C15)
-    share = 1.0 / (2.0 * negatives)
+    counter, golden = np.uint64(key), np.uint64(0x9E3779B97F4A7C15)
+    one, step, per_row = np.float32(1.0), np.float32(rate), np.float32(1.0 / d)
+    share = np.float32(1.0 / (2.0 * negatives))
     for edge in order:
         relation = np.searchsorted(offsets, edge, side="right") - 1
         begin, size = offsets[relation], offsets[relation + 1] - offsets[relation]
@@ -144,6 +145,7 @@ def _descend(
         for c in range(d):
             query[0, c] = x[u, c] + theta[relation, c]
             gradient[0, c] = 0.0
+        square = _dot(query, 0, query, 0) * per_row
         # The edge itself (n = 0) and corrupted right ends, all against one translated left end.
         for n in range(negatives + 1):
             other = a
@@ -152,15 +154,17 @@ def _descend(
                 other = right[begin + _draw(counter) % size]
                 if other == a:
                     continue
-            error = 1.0 / (1.0 + math.exp(-_dot(query, 0, y, other)))
-            error = error - 1.0 if n == 0 else error * share
+            error = one / (one + np.exp(-_dot(query, 0, y, other)))
+            error = error - one if n == 0 else error * share
             for c in range(d):
-                gradient[0, c] += np.float32(error) * y[other, c]
-            _step(y, ys, other, query, 0, error, rate)
-        _step(x, xs, u, gradient, 0, 1.0, rate)
-        _step(theta, ts, relation, gradient, 0, 1.0, rate)
+                gradient[0, c] += error * y[other, c]
+            _step(y, ys, other, query, 0, error, square, step)
+        square = _dot(gradient, 0, gradient, 0) * per_row
+        _step(x, xs, u, gradient, 0, one, square, step)
+        _step(theta, ts, relation, gradient, 0, one, square, step)
         for c in range(d):
             gradient[0, c] = 0.0
+        square = _dot(y, a, y, a) * per_row
         for _ in range(negatives):  # corrupted left ends
             counter += golden
             other = left[begin + _draw(counter) % size]
@@ -168,9 +172,9 @@ def _descend(
                 continue
             for c in range(d):
                 query[0, c] = x[other, c] + theta[relation, c]
-            error = share / (1.0 + math.exp(-_dot(query, 0, y, a)))
+            error = share / (one + np.exp(-_dot(query, 0, y, a)))
             for c in range(d):
-                gradient[0, c] += np.float32(error) * query[0, c]
-            _step(x, xs, other, y, a, error, rate)
-        _step(y, ys, a, gradient, 0, 1.0, rate)
+                gradient[0, c] += error * query[0, c]
+            _step(x, xs, other, y, a, error, square, step)
+        _step(y, ys, a, gradient, 0, one, _dot(gradient, 0, gradient, 0) * per_row, step)
     return x, y, theta, xs, ys, ts
