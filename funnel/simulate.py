@@ -31,6 +31,7 @@ from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Ints
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.progress import SILENT, Progress
+from funnel.core.stage import Learned
 from funnel.core.world import Oracle
 from funnel.store import read_json, write_atomically
 
@@ -80,6 +81,7 @@ def simulate_to(
     if workers < 1 or micro_batch < 1:
         raise ConfigError("--workers" if workers < 1 else "--micro-batch", "wants a whole number of at least 1")
     asked = np.asarray(viewers, dtype=np.int32)
+    funnel.ensure_trained(progress=progress)
     manifest = _manifest(funnel, asked, at_h=at_h, seed=seed, size=size)
     _claim(out, manifest)
     parts = [asked[first : first + PART_VIEWERS] for first in range(0, asked.size, PART_VIEWERS)]
@@ -119,6 +121,7 @@ def _manifest(funnel: Funnel, viewers: Ints, *, at_h: float | None, seed: int, s
         "funnel": funnel.name,
         "funnel_hash": funnel.hash,
         "config": funnel.config,
+        "learnt_hash": _learnt_hash(funnel),
         "world": funnel.world.name,
         "world_hash": funnel.world.hash,
         "seed": seed,
@@ -129,6 +132,19 @@ def _manifest(funnel: Funnel, viewers: Ints, *, at_h: float | None, seed: int, s
         "viewers_per_part": PART_VIEWERS,
         "version": __version__,
     }
+
+
+def _learnt_hash(funnel: Funnel) -> str:
+    """16 hexadecimal digits over everything that jobs and stages learnt: other models, another run."""
+    learnt = dict(funnel.assets)
+    for slot in funnel.stages:
+        if isinstance(slot.part, Learned):
+            learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
+    running = hashlib.sha256()
+    for name in sorted(learnt):
+        running.update(f"{name}|{learnt[name].dtype}|{learnt[name].shape}|".encode())
+        running.update(learnt[name].tobytes())
+    return running.hexdigest()[:16]
 
 
 def _claim(out: Path, manifest: dict[str, object]) -> None:

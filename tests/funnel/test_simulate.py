@@ -97,6 +97,10 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         simulate_to(small_funnel(divisor=5), [1, 2], tmp_path)
     with pytest.raises(ConfigError, match="viewers_hash"):
         simulate_to(small_funnel(), [1, 3], tmp_path)
+    trained_anew = small_funnel()
+    trained_anew.assets = {"graph.weights": np.ones(3, np.float32)}
+    with pytest.raises(ConfigError, match="learnt_hash"):
+        simulate_to(trained_anew, [1, 2], tmp_path)
     assert contents(tmp_path) == before
 
 
