@@ -55,7 +55,7 @@ def follow_events(view: PlatformView, *, by: str) -> EventIndex:
 
     def build() -> EventIndex:
         follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
-        order = np.argsort(graph.time_h, kind="stable")
+        order = once_per(graph.time_h, "order in time", lambda: np.argsort(graph.time_h, kind="stable"))
         keys = (follower if by == "follower" else graph.targets)[order]
         return EventIndex.dense(keys, graph.time_h[order], view.user_count)
 

@@ -11,6 +11,7 @@ from funnel.features.memo import once_per
 from funnel.features.registry import FIXED, RequestFunction, request_feature
 
 DAY_H = 24.0
+DECAYED_EVENTS = ("impression", "favorite", "reply", "click")
 VIEWER_ACTIONS = (
     "favorite",
     "retweet",
@@ -27,7 +28,8 @@ VIEWER_ACTIONS = (
 def _totals(requests: Requests, what: str) -> Floats:
     def count() -> Floats:
         index = requests.view.events(what, by="viewer")
-        return totals(index, requests.viewer.astype(np.int64), requests.now_h, (DAY_H,))
+        half_lives_h = (DAY_H,) if what in DECAYED_EVENTS else ()
+        return totals(index, requests.viewer.astype(np.int64), requests.now_h, half_lives_h)
 
     return once_per(requests, ("viewer", what), count)
 
@@ -40,7 +42,7 @@ def _rate(what: str) -> RequestFunction:
     return lambda requests: smoothed_rate(_totals(requests, what)[:, COUNT], _totals(requests, "impression")[:, COUNT])
 
 
-for _what in ("impression", "favorite", "reply", "click"):
+for _what in DECAYED_EVENTS:
     request_feature(
         f"viewer.{_what}.decayed_24h", unit="count", group="viewer", meaning=f"{_what} of the viewer, half-life 24 h"
     )(_column(_what, DECAYED))
