@@ -85,7 +85,8 @@ class TwHINANN(Source):
             tweets = self._tweets.get(view, now_h, self._build)
             viewer = requests.viewer[asked]
             row, tweet, score = _nearest(
-                viewer, now_h, self._queries(view, viewer), tweets.tweet, tweets.vector, view.tweets["author"][tweets.tweet],
+                viewer, now_h, self._queries(view, viewer), tweets.tweet, tweets.vector,
+                view.tweets["author"][tweets.tweet],
                 graph.offsets, graph.targets, graph.time_h, view.user_count, self.max_results,
             )  # fmt: skip
             found.append((asked[row], tweet, score))
