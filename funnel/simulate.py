@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -262,8 +263,10 @@ def _warnings(stages: pl.DataFrame, totals: dict[str, int], manifest: dict[str, 
 
 
 def _write_frame(path: Path, frame: pl.DataFrame) -> None:
+    content = BytesIO()  # a full disk then is the operating system's error, not one of polars
     # One chunk, so that how the frame was put together does not show in the file's row groups.
-    write_atomically(path, lambda partial: frame.rechunk().write_parquet(partial))
+    frame.rechunk().write_parquet(content)
+    write_atomically(path, lambda partial: partial.write_bytes(content.getbuffer()))
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:
