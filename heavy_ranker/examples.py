@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS
-from funnel.core.arrays import Array, Bools, Floats, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
 from funnel.core.errors import DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import stream
@@ -59,16 +59,18 @@ def sample_log(view: PlatformView, *, limit: int, validation_share: float, seed:
         raise DataError("heavy_ranker", f"wants at least {LEAST_IMPRESSIONS} logged impressions, the view has {logged}")
     done = labels(view, np.arange(logged))[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
     cut = int(logged * (1 - validation_share))
-    active = done[:cut].any(axis=1)
+    active: Bools = np.any(done[:cut], axis=1)
     draw = stream(seed, "heavy ranker: sample of the log")
     room = limit - min(int(active.sum()), limit // 2)
     negative = _choose(draw, np.flatnonzero(~active), room)
     positive = _choose(draw, np.flatnonzero(active), limit - negative.size)
     learnt = np.sort(np.concatenate([positive, negative]))
     latest = _choose(draw, np.arange(cut, logged), max(1, limit // 4))
-    share_kept = np.where(active[learnt], positive.size / max(1, active.sum()), negative.size / max(1, (~active).sum()))
+    stands_for: Doubles = np.where(
+        active[learnt], int(active.sum()) / max(1, positive.size), int((~active).sum()) / max(1, negative.size)
+    )
     weight = np.ones(learnt.size + latest.size, np.float32)
-    weight[: learnt.size] = (1 / share_kept) / (1 / share_kept).mean()
+    weight[: learnt.size] = stands_for / stands_for.mean()
     rows = np.concatenate([learnt, latest])
     return Sample(rows, done[rows], weight, int(learnt.size), done.sum(axis=0), logged)
 

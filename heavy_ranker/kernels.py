@@ -1,10 +1,4 @@
-"""Compiled loops of the heavy ranker's serving path.
-
-Each row is computed alone, by the same additions in the same order, without fast-math: what a
-candidate gets is the same to the last bit whatever stands beside it, in a batch of any size, on any
-number of threads. A BLAS product does not promise that: its tiles at the edge of a matrix add in
-another order than those inside.
-"""
+"""The heavy ranker's feature transform and layer norm as compiled loops: each row alone, without fast-math."""
 
 from __future__ import annotations
 
@@ -26,46 +20,6 @@ def _normalise(row: Floats, epsilon: float) -> None:
     scale = 1.0 / np.sqrt(variance / row.size + epsilon)
     for j in range(row.size):
         row[j] = (row[j] - mean) * scale
-
-
-@kernel
-def grouped_dense(x: Floats, weight: Floats, bias: Floats, relu: bool) -> Floats:
-    """float32 [n, G, N]: x[:, g] @ weight[g] + bias[g], then ReLU if asked.
-
-    x: [n, G, K]; weight: [G, K, N]; bias: [G, N]. Eight terms of a sum are added at a time, so that a
-    row of the result is read and written once for eight multiplications.
-    """
-    rows, groups, terms = x.shape
-    columns = weight.shape[2]
-    out = np.empty((rows, groups, columns), np.float32)
-    whole = terms - terms % 8
-    for i in range(rows):
-        for g in range(groups):
-            a, w, o = x[i, g], weight[g], out[i, g]
-            for j in range(columns):
-                o[j] = bias[g, j]
-            for k in range(0, whole, 8):
-                a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
-                a4, a5, a6, a7 = a[k + 4], a[k + 5], a[k + 6], a[k + 7]
-                for j in range(columns):
-                    o[j] = (
-                        o[j]
-                        + a0 * w[k, j]
-                        + a1 * w[k + 1, j]
-                        + a2 * w[k + 2, j]
-                        + a3 * w[k + 3, j]
-                        + a4 * w[k + 4, j]
-                        + a5 * w[k + 5, j]
-                        + a6 * w[k + 6, j]
-                        + a7 * w[k + 7, j]
-                    )
-            for k in range(whole, terms):
-                for j in range(columns):
-                    o[j] = o[j] + a[k] * w[k, j]
-            if relu:
-                for j in range(columns):
-                    o[j] = max(o[j], np.float32(0))
-    return out
 
 
 @kernel

@@ -8,6 +8,7 @@ the torch module to float32 rounding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from funnel.core.actions import HEAVY_ACTIONS
 from funnel.core.arrays import Array, Bools, Floats
 from funnel.core.errors import DataError
 from funnel.learn.calibration import calibrate
-from heavy_ranker.kernels import grouped_dense, normalised, transform_rows
+from heavy_ranker.dense import grouped_dense, pack
+from heavy_ranker.kernels import normalised, transform_rows
 
 BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
 ROWS_AT_ONCE = 512  # hidden activations of that many rows stay in the cache; no result depends on it
@@ -30,7 +32,12 @@ class Layer:
 
     def __call__(self, x: Floats, *, relu: bool) -> Floats:
         """[n, G, K] -> [n, G, N]."""
-        return grouped_dense(x, self.weight, self.bias, relu)
+        panels, bias = self._packed
+        return grouped_dense(np.ascontiguousarray(x), panels, bias, self.weight.shape[2], relu)
+
+    @cached_property
+    def _packed(self) -> tuple[Floats, Floats]:
+        return pack(self.weight, self.bias)
 
 
 @dataclass(frozen=True)

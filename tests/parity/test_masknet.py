@@ -57,7 +57,7 @@ def test_masks_blocks_and_output_are_those_of_the_published_code(name: str) -> N
 def test_gradients_are_those_of_the_published_code(name: str) -> None:
     net, names, expected = _load(name)
     inputs = expected["input"].clone().requires_grad_()
-    (net(inputs) * expected["cotangent"]).sum().backward()  # type: ignore[no-untyped-call]
+    (net(inputs) * expected["cotangent"]).sum().backward()
     assert inputs.grad is not None
     assert difference(inputs.grad, expected["grad/input"].numpy()) <= GRADIENT
     for ours, parameter in net.named_parameters():
