@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -331,6 +332,12 @@ def _modules(package: str) -> tuple[str, ...]:
 def _class_in(module: str, name: str) -> type[Configured] | None:
     """The stage or job that a module is named after; None if the module is something else."""
     wanted = name.replace("_", "")
+    spec = find_spec(module)
+    file = Path(spec.origin) if spec is not None and spec.origin else None
+    source = file.read_text("utf-8") if file is not None else ""
+    named = re.search(rf"^(class|from .* import) {wanted}\b", source, re.IGNORECASE | re.MULTILINE)
+    if not named or not ("funnel.core.stage" in source or (file is not None and file.name == "__init__.py")):
+        return None  # a helper module: importing it to find out could load torch
     for member_name, member in inspect.getmembers(import_module(module), inspect.isclass):
         if member_name.lower() == wanted and issubclass(member, Configured) and not inspect.isabstract(member):
             return member

@@ -40,7 +40,7 @@ class Requests:
     def of(cls, viewers: ArrayLike, now_h: ArrayLike, view: PlatformView, *, seed: int = 0) -> Requests:
         """From anything that converts to arrays; one moment serves all viewers."""
         viewer = np.asarray(viewers, dtype=np.int32)
-        moments = np.broadcast_to(np.asarray(now_h, dtype=np.float64), viewer.shape)
+        moments = np.array(np.broadcast_to(np.asarray(now_h, dtype=np.float64), viewer.shape))
         if moments.size and float(moments.max()) > view.now_h:
             raise ContractError("Requests", f"asks at {moments.max()} h, after the view's own moment {view.now_h} h")
         return cls(frozen(viewer), frozen(moments), view, seed)
@@ -119,7 +119,12 @@ class CandidateBatch:
 
     def with_columns(self, columns: Mapping[str, Array]) -> CandidateBatch:
         """The same rows with more (or replaced) columns."""
-        return CandidateBatch(self.requests, self.offsets, {**self._columns, **columns})
+        grown = CandidateBatch(self.requests, self.offsets, columns)  # checks and freezes the new ones
+        grown._columns = {**self._columns, **grown._columns}
+        for cached in ("request", "viewer", "now_h"):
+            if cached in self.__dict__:
+                grown.__dict__[cached] = self.__dict__[cached]
+        return grown
 
     def only(self, names: tuple[str, ...]) -> CandidateBatch:
         """The same rows with some of the columns."""

@@ -78,9 +78,10 @@ class Source(Stage):
 
 
 class Filter(Stage):
-    """Decides row by row what stays; the reason of a removal is the stage's name."""
+    """Decides what stays, row by row unless it says list-wise; the reason of a removal is the stage's name."""
 
     kind = "filter"
+    list_wise: ClassVar[bool] = False
 
     @abstractmethod
     def keep(self, batch: CandidateBatch) -> Bools:

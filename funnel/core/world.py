@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
@@ -188,16 +189,21 @@ class WorldTables:
         files = self._index_files(what, by)
         if not all(file.exists() for file in files.values()):
             return None
-        return EventIndex(**{part: np.load(file, mmap_mode="r") for part, file in files.items()})
+        try:
+            return EventIndex(**{part: np.load(file, mmap_mode="r") for part, file in files.items()})
+        except (OSError, ValueError, EOFError):
+            return None  # truncated: it is built and written anew
 
     def _save_index(self, what: str, by: str, index: EventIndex) -> EventIndex:
         if self._index_dir is not None:
-            self._index_dir.mkdir(parents=True, exist_ok=True)
-            for part, file in self._index_files(what, by).items():
-                partial = file.with_suffix(".partial")
-                with partial.open("wb") as out:
-                    np.save(out, getattr(index, part))
-                partial.replace(file)
+            try:
+                self._index_dir.mkdir(parents=True, exist_ok=True)
+                for part, file in self._index_files(what, by).items():
+                    with NamedTemporaryFile(dir=self._index_dir, suffix=".partial", delete=False) as out:
+                        np.save(out, getattr(index, part))
+                    Path(out.name).replace(file)
+            except OSError:
+                return index  # read-only or full: the index is as good in memory
         return index
 
 

@@ -1,8 +1,8 @@
 """Compiled loops (numba) that several packages share.
 
-A `kernel` is called from Python: its array arguments are passed read-only, so that it is compiled
-once per dtype and not once more for every mixture of writable, frozen and memory-mapped arrays; it
-returns new arrays. A `helper` is called from kernels. Both release the GIL and are cached on disk;
+A `kernel` is called from Python: its array arguments are passed contiguous and read-only, so that it
+is compiled once per dtype and not once more for every mixture of writable, frozen, sliced and
+memory-mapped arrays; it returns new arrays. A `helper` is called from kernels. Both release the GIL and are cached on disk;
 each costs about a second when it is compiled for the first time.
 """
 
@@ -36,8 +36,10 @@ def helper(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _read_only(argument: object) -> object:
-    if not isinstance(argument, np.ndarray) or (type(argument) is np.ndarray and not argument.flags.writeable):
+    if not isinstance(argument, np.ndarray):
         return argument
-    view = argument.view(np.ndarray)
+    if type(argument) is np.ndarray and not argument.flags.writeable and argument.flags.c_contiguous:
+        return argument
+    view = np.ascontiguousarray(argument).view(np.ndarray)
     view.flags.writeable = False
     return view
