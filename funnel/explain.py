@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 
-from funnel.core.actions import ACTIONS
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from funnel.trace import Page, Pages
 
 SHOWN, REMOVED, NOT_RETRIEVED = "shown", "removed", "not retrieved"
-_MEANING = {action.name: action.meaning for action in ACTIONS}
 # What the shipped sources stand for, in words a viewer would use; another source is called by its name.
 _SOURCE_WORDS = {
     "in_network": "from an account that the viewer follows",
@@ -253,7 +251,8 @@ def reason(row: Mapping[str, object], terms: Mapping[str, Term]) -> str:
     parts = [" and ".join(_SOURCE_WORDS.get(name, f"found by {name}") for name in sources)]
     best = sorted((t for t in terms.items() if t[1]["product"] > 0), key=lambda item: -item[1]["product"])[:2]
     if best:
-        parts.append("ranks for: " + ", ".join(f"{_MEANING.get(name, name)} ({term['p']:.1%})" for name, term in best))
+        chances = (f"{name.replace('_', ' ')} ({term['p']:.1%})" for name, term in best)
+        parts.append("ranks for a likely " + ", ".join(chances))
     changed = [f"{name.replace('_', ' ')} ×{factor:g}" for name, factor in _boosts(row).items() if factor != 1]
     parts.append(", ".join(changed))
     return "; ".join(part for part in parts if part)

@@ -219,7 +219,7 @@ def test_the_reason_of_a_tweet_is_in_plain_words() -> None:
     }
     assert explain.reason(row, terms) == (
         "from an account that the viewer follows and found by homebrew; "
-        "ranks for: replies to it (2.0%); out of network ×0.75"
+        "ranks for a likely reply (2.0%); out of network ×0.75"
     )
 
 
