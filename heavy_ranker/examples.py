@@ -53,7 +53,7 @@ class Examples:
 
 
 def sample_log(view: PlatformView, *, limit: int, validation_share: float, seed: int) -> Sample:
-    """At most `limit` examples to learn from, and at most a quarter as many, of the latest share, to validate on."""
+    """At most `limit` examples to learn from, and at most a fifth as many, of the latest share, to validate on."""
     logged = int(view.impressions["viewer"].size)
     if logged < LEAST_IMPRESSIONS:
         raise DataError("heavy_ranker", f"wants at least {LEAST_IMPRESSIONS} logged impressions, the view has {logged}")
@@ -65,7 +65,7 @@ def sample_log(view: PlatformView, *, limit: int, validation_share: float, seed:
     negative = _choose(draw, np.flatnonzero(~active), room)
     positive = _choose(draw, np.flatnonzero(active), limit - negative.size)
     learnt = np.sort(np.concatenate([positive, negative]))
-    latest = _choose(draw, np.arange(cut, logged), max(1, limit // 4))
+    latest = _choose(draw, np.arange(cut, logged), max(1, limit // 5))
     stands_for: Doubles = np.where(
         active[learnt], int(active.sum()) / max(1, positive.size), int((~active).sum()) / max(1, negative.size)
     )

@@ -41,7 +41,7 @@ class HeavyRanker(Scorer, Learned):
     layer_norm_epsilon: float = Field(
         1e-5, ge=0, description="epsilon of the feature layer norm; as released 0, NaN for a row of equal values"
     )
-    max_examples: int = Field(400_000, ge=LEAST_IMPRESSIONS, description="logged impressions to learn from, at most")
+    max_examples: int = Field(300_000, ge=LEAST_IMPRESSIONS, description="logged impressions to learn from, at most")
     validation_share: float = Field(0.1, gt=0, lt=1, description="latest share of the log, which stops the training")
     min_positives: int = Field(20, ge=1, description="a head with fewer positives says its base rate")
     epochs: int = Field(2, ge=1, description="passes over the examples, at most")

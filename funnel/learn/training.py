@@ -108,7 +108,7 @@ def train(
     evaluation mode without gradients; log_dir: where TensorBoard curves go. Call it inside `seeded`.
     """
     optimizer = torch.optim.Adam(
-        [{"params": list(group.parameters), "lr": 0.0} for group in groups], betas=BETAS, eps=ADAM_EPSILON
+        [{"params": list(group.parameters), "lr": 0.0} for group in groups], betas=BETAS, eps=ADAM_EPSILON, fused=True
     )
     history, best = History(), _Best(model)
     curves = _Curves(log_dir)

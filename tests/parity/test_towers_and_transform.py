@@ -84,7 +84,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_published_code() -> None:
     case = next(c for c in fixture["cases"] if c["global_reduction"] == "mean" and c["pos_weights"] is None)
     logits = torch.tensor(fixture["logits"], requires_grad=True)
     loss = multitask_loss(logits, torch.tensor(fixture["labels"]), torch.tensor(fixture["weights"]))
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert float(loss.detach()) == pytest.approx(case["loss"], rel=1e-6)
     assert logits.grad is not None
     assert difference(logits.grad, np.array(case["grad_logits"], np.float32)) <= FORWARD
