@@ -35,7 +35,7 @@ class TwHIN(BatchJob):
     """
 
     dimension: int = Field(32, ge=8, le=512, multiple_of=8, description="length of a vector")
-    epochs: int = Field(5, ge=1, le=1000, description="passes over the edges, if `max_examples` allows")
+    epochs: int = Field(4, ge=1, le=1000, description="passes over the edges, if `max_examples` allows")
     max_examples: int = Field(5_000_000, ge=1, description="edges visited at most in training one network")
     negatives: int = Field(
         5, ge=1, le=1000, description="corrupted edges per edge and side (the-algorithm-ml, twhin/config: 10)"

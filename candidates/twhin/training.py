@@ -76,33 +76,36 @@ def _scaled(vectors: Array, present: Ints) -> Array:
 
 
 @helper
-def _dot(a: Array, i: int, b: Array, j: int) -> Any:
-    """⟨a[i], b[j]⟩ with eight running sums, which lets the compiler use vector registers."""
+def _dot(a: Floats, b: Floats) -> Any:
+    """⟨a, b⟩ with eight running sums, so that no addition waits for the one before it."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
-    for c in range(0, a.shape[1], 8):
-        s0 += a[i, c] * b[j, c]
-        s1 += a[i, c + 1] * b[j, c + 1]
-        s2 += a[i, c + 2] * b[j, c + 2]
-        s3 += a[i, c + 3] * b[j, c + 3]
-        s4 += a[i, c + 4] * b[j, c + 4]
-        s5 += a[i, c + 5] * b[j, c + 5]
-        s6 += a[i, c + 6] * b[j, c + 6]
-        s7 += a[i, c + 7] * b[j, c + 7]
+    for c in range(0, a.size, 8):
+        s0 += a[c] * b[c]
+        s1 += a[c + 1] * b[c + 1]
+        s2 += a[c + 2] * b[c + 2]
+        s3 += a[c + 3] * b[c + 3]
+        s4 += a[c + 4] * b[c + 4]
+        s5 += a[c + 5] * b[c + 5]
+        s6 += a[c + 6] * b[c + 6]
+        s7 += a[c + 7] * b[c + 7]
     return (s0 + s1) + (s2 + s3) + ((s4 + s5) + (s6 + s7))
 
 
 @helper
-def _step(
-    vectors: Array, squares: Floats, i: int, direction: Array, j: int, factor: Any, square: Any, rate: Any
-) -> None:
-    """Row-wise Adagrad: vectors[i] −= rate * g / √squares[i], with g = factor * direction[j].
+def _add(vector: Floats, direction: Floats, factor: Any) -> None:
+    """vector += factor * direction."""
+    for c in range(vector.size):
+        vector[c] += factor * direction[c]
 
-    square: the mean square of direction[j]; squares[i]: the sum of the mean squares of g so far.
+
+@helper
+def _step(vectors: Array, squares: Floats, i: int, direction: Floats, factor: Any, square: Any, rate: Any) -> None:
+    """Row-wise Adagrad: vectors[i] −= rate * g / √squares[i], with g = factor * direction.
+
+    square: the mean square of the direction; squares[i]: the sum of the mean squares of g so far.
     """
     squares[i] += factor * factor * square
-    size = rate * factor / (np.sqrt(squares[i]) + np.float32(1e-8))
-    for c in range(vectors.shape[1]):
-        vectors[i, c] -= size * direction[j, c]
+    _add(vectors[i], direction, -rate * factor / (np.sqrt(squares[i]) + np.float32(1e-8)))
 
 
 @helper
@@ -134,7 +137,7 @@ def _descend(
     x, y, theta = start_x.copy(), start_y.copy(), start_theta.copy()
     xs, ys, ts = start_x_squares.copy(), start_y_squares.copy(), start_theta_squares.copy()
     d = x.shape[1]
-    query, gradient = np.empty((1, d), np.float32), np.empty((1, d), np.float32)
+    query, gradient = np.empty(d, np.float32), np.empty(d, np.float32)
     counter, golden = np.uint64(key), np.uint64(0x9E3779B97F4A7C15)
     one, step, per_row = np.float32(1.0), np.float32(rate), np.float32(1.0 / d)
     share = np.float32(1.0 / (2.0 * negatives))
@@ -142,10 +145,11 @@ def _descend(
         relation = np.searchsorted(offsets, edge, side="right") - 1
         begin, size = offsets[relation], offsets[relation + 1] - offsets[relation]
         u, a = left[edge], right[edge]
-        for c in range(d):
-            query[0, c] = x[u, c] + theta[relation, c]
-            gradient[0, c] = 0.0
-        square = _dot(query, 0, query, 0) * per_row
+        shift = theta[relation]
+        query[:] = x[u]
+        _add(query, shift, one)
+        gradient[:] = 0.0
+        square = _dot(query, query) * per_row
         # The edge itself (n = 0) and corrupted right ends, all against one translated left end.
         for n in range(negatives + 1):
             other = a
@@ -154,27 +158,25 @@ def _descend(
                 other = right[begin + _draw(counter) % size]
                 if other == a:
                     continue
-            error = one / (one + np.exp(-_dot(query, 0, y, other)))
+            error = one / (one + np.exp(-_dot(query, y[other])))
             error = error - one if n == 0 else error * share
-            for c in range(d):
-                gradient[0, c] += error * y[other, c]
-            _step(y, ys, other, query, 0, error, square, step)
-        square = _dot(gradient, 0, gradient, 0) * per_row
-        _step(x, xs, u, gradient, 0, one, square, step)
-        _step(theta, ts, relation, gradient, 0, one, square, step)
-        for c in range(d):
-            gradient[0, c] = 0.0
-        square = _dot(y, a, y, a) * per_row
+            _add(gradient, y[other], error)
+            _step(y, ys, other, query, error, square, step)
+        square = _dot(gradient, gradient) * per_row
+        _step(x, xs, u, gradient, one, square, step)
+        _step(theta, ts, relation, gradient, one, square, step)
+        gradient[:] = 0.0
+        author = y[a]
+        square = _dot(author, author) * per_row
         for _ in range(negatives):  # corrupted left ends
             counter += golden
             other = left[begin + _draw(counter) % size]
             if other == u:
                 continue
-            for c in range(d):
-                query[0, c] = x[other, c] + theta[relation, c]
-            error = share / (one + np.exp(-_dot(query, 0, y, a)))
-            for c in range(d):
-                gradient[0, c] += error * query[0, c]
-            _step(x, xs, other, y, a, error, square, step)
-        _step(y, ys, a, gradient, 0, one, _dot(gradient, 0, gradient, 0) * per_row, step)
+            query[:] = x[other]
+            _add(query, shift, one)
+            error = share / (one + np.exp(-_dot(query, author)))
+            _add(gradient, query, error)
+            _step(x, xs, other, author, error, square, step)
+        _step(y, ys, a, gradient, one, _dot(gradient, gradient) * per_row, step)
     return x, y, theta, xs, ys, ts
