@@ -20,6 +20,7 @@ from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.kernels import normalised, transform_rows
 
 BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
+_LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
 ROWS_AT_ONCE = 512  # hidden activations of that many rows stay in the cache; no result depends on it
 
 
@@ -75,7 +76,7 @@ class ServingNetwork:
         out = np.tile(self.base_rate, (x.shape[0], 1))
         logits = self.logits(x)
         for column, action in enumerate(np.flatnonzero(self.trained)):
-            p = 1 / (1 + np.exp(-logits[:, column].astype(np.float64)))
+            p = 1 / (1 + np.exp(-np.clip(logits[:, column].astype(np.float64), -_LARGEST_LOGIT, _LARGEST_LOGIT)))
             out[:, action] = calibrate(p, float(self.ratio[action]))
         return out
 
@@ -120,9 +121,11 @@ class ServingNetwork:
         """What `state` gave; DataError, at `where`, if arrays are missing or do not fit together."""
         try:
             network = cls._read(state)
+            wrong = network._misfit()
         except KeyError as missing:
             raise DataError(where, f"has no array {missing.args[0]!r} — train it again") from None
-        wrong = network._misfit()
+        except (IndexError, ValueError) as broken:  # too few dimensions, or names that are not text
+            raise DataError(where, f"has an array of the wrong kind ({broken}) — train it again") from None
         if wrong:
             raise DataError(where, f"{wrong} — train it again")
         return network
@@ -159,7 +162,7 @@ class ServingNetwork:
         width, heads = len(self.features), int(self.trained.sum())
         if {self.ratio.shape, self.trained.shape, self.base_rate.shape} != {(len(HEAVY_ACTIONS),)}:
             return f"is for {self.trained.size} heads, not for {len(HEAVY_ACTIONS)}"
-        if self.gain.shape != (width,) or self.bias.shape != (width,) or self.scale.size > width:
+        if {self.gain.shape, self.bias.shape} != {(width,)} or self.scale.shape != self.shift.shape:
             return f"has a transform that does not fit {width} features"
         aggregate, project = self.masks
         groups, aggregation, _ = project.weight.shape
@@ -174,8 +177,12 @@ class ServingNetwork:
             merged = shared.weight.shape[2]
         for place, tower in enumerate(self.towers):
             wanted.append((tower, (1 if place == 0 else heads, merged, tower.weight.shape[2])))
-            merged = tower.weight.shape[2] // (heads if place == 0 else 1)
+            merged = tower.weight.shape[2] // (max(1, heads) if place == 0 else 1)
+        if not self.towers or merged != 1:
+            return "has towers without a last layer"
         for layer, shape in wanted:
             if layer.weight.shape != shape or layer.bias.shape != (shape[0], shape[2]):
                 return f"has a layer of shape {layer.weight.shape} where {shape} belongs"
+        if any(part.dtype != np.float32 for layer, _ in wanted for part in (layer.weight, layer.bias)):
+            return "has layers that are not float32"
         return ""

@@ -12,6 +12,7 @@ from torch import Tensor
 from funnel.core import rng
 from funnel.core.actions import HEAVY_ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles
+from funnel.core.errors import DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.learn.calibration import mean_matching_ratio
 from funnel.learn.schedules import ramp_to_cosine
@@ -46,16 +47,18 @@ def fit_network(
     sample = examples.sample
     trained: Bools = sample.positives >= settings.min_positives
     base_rate = (sample.positives / sample.logged).astype(np.float32)
-    ratio, history = np.ones(len(HEAVY_ACTIONS), np.float32), History()
+    if not trained.any():
+        raise DataError(
+            "heavy_ranker", f"no action has {settings.min_positives} positives in the log — lower min_positives"
+        )
+    rows, ratio = _Rows(examples, trained), np.ones(len(HEAVY_ACTIONS), np.float32)
     with seeded(seed, "heavy ranker: weights and dropout"):
         network = _network(examples, settings, trained)
-        if trained.any():
-            rows = _Rows(examples, trained)
-            network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
-            network.towers.start_from(torch.from_numpy(base_rate[trained]))
-            history = _train(network, rows, settings, seed, progress, log_dir)
-            ratio[trained] = _ratios(network, rows)
-    served = export(network.eval(), features=examples.names, ratio=ratio, trained=trained, base_rate=base_rate)
+        network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
+        network.towers.start_from(torch.from_numpy(base_rate[trained]))
+        history = _train(network, rows, settings, seed, progress, log_dir)
+        ratio[trained] = _ratios(network.eval(), rows)
+    served = export(network, features=examples.names, ratio=ratio, trained=trained, base_rate=base_rate)
     return served, network, history
 
 
@@ -128,7 +131,7 @@ def _ratios(network: HeavyNetwork, rows: _Rows) -> Doubles:
     Few positives say little about the mean, so the observed count is shrunk towards the expected one
     (a gamma prior worth PRIOR_POSITIVES).
     """
-    p: Array = torch.sigmoid(rows.logits(network.eval()).to(torch.float64)).numpy()
+    p: Array = torch.sigmoid(rows.logits(network).to(torch.float64)).numpy()
     expected = p.sum(axis=0)
     seen = rows.labels[rows.validation].sum(dim=0).numpy()
     target = (seen + PRIOR_POSITIVES) / (expected + PRIOR_POSITIVES) * expected / p.shape[0]
