@@ -21,6 +21,7 @@ from funnel.core.errors import ConfigError, ContractError, FunnelWarning, neares
 from funnel.core.kernels.merging import merge_lists
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Boost, Filter, Scorer, Selector, Source, Stage
+from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
 from funnel.store import digest
 from funnel.trace import BatchTrace, Pages, StageCount
@@ -43,6 +44,7 @@ class Funnel:
         self.stages = tuple(stages)
         self.assets: dict[str, Array] = {}
         self.trained = False
+        self._last_view: PlatformView | None = None
         check_wiring(name, self.jobs, self.stages)
 
     @property
@@ -87,7 +89,7 @@ class Funnel:
             raise ConfigError("size", f"wants at least 1 tweet a page, got {size}")
         if micro_batch < 1:
             raise ConfigError("micro_batch", f"wants at least 1 request, got {micro_batch}")
-        view = self.world.view(moment, assets=self.assets)
+        view = self._view(moment)
         traces = []
         with progress.bar("timelines", chosen.size) as bar:
             for begin in range(0, max(chosen.size, 1), micro_batch):
@@ -109,6 +111,13 @@ class Funnel:
             from funnel.train import ensure_trained  # training needs the runner's types
 
             ensure_trained(self, seed=seed, progress=progress, log_dir=log_dir)
+
+    def _view(self, moment: float) -> PlatformView:
+        """The platform at a moment; the last one is kept, so that what sources derive from it serves the next call."""
+        last = self._last_view
+        if last is None or last.now_h != moment or last.assets is not self.assets:
+            self._last_view = last = self.world.view(moment, assets=self.assets)
+        return last
 
     def _moment(self, at_h: float | None) -> float:
         meta = self.world.meta

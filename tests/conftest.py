@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from funnel.core.world import PlatformView, WorldTables
-from tests.support import mini_view, mini_world
+from funnel.pipeline import Funnel
+from tests.support import QUICK, mini_view, mini_world
+
+# Worlds and models of the tests live in a folder of their own, which parallel workers inherit and share.
+_HOME = None if "FUNNEL_TEST_HOME" in os.environ else TemporaryDirectory(prefix="funnel-tests-")
+if _HOME is not None:
+    os.environ["FUNNEL_TEST_HOME"] = _HOME.name
+os.environ["FUNNEL_HOME"] = os.environ["FUNNEL_TEST_HOME"]
 
 settings.register_profile(
     "dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -27,3 +35,15 @@ def world() -> WorldTables:
 def view() -> PlatformView:
     """That world at its end."""
     return mini_view()
+
+
+@pytest.fixture(scope="session")
+def trained() -> Funnel:
+    """The default funnel on the tiny world, trained with a small heavy ranker."""
+    from funnel.compose import load_funnel
+    from funnel.train import ensure_trained
+    from funnel.world import World
+
+    funnel = load_funnel("twitter_2023", World.load("tiny"), settings=QUICK)
+    ensure_trained(funnel)
+    return funnel

@@ -22,6 +22,8 @@ from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, QUOTE, REPLY, REPORT, RETWEET, SEE_FEWER
 from funnel.core.world import Columns, PlatformView, WorldMeta, WorldTables
 
+# `--set` values with which the tiny world trains in seconds.
+QUICK = ("heavy_ranker.epochs=1", "heavy_ranker.max_examples=20000", "twhin.epochs=2", "simclusters_ann.min_signals=1")
 COMMUNITIES = 3
 # Probability of each action on a shown tweet when viewer and tweet fit (a third of it when not). High, so that a
 # world of a few hundred tweets has some of everything; an action `within` another is drawn only where that one is.

@@ -2,8 +2,8 @@
 
 A `kernel` is called from Python: its array arguments are passed contiguous and read-only, so that it
 is compiled once per dtype and not once more for every mixture of writable, frozen, sliced and
-memory-mapped arrays; it returns new arrays. A `helper` is called from kernels. Both release the GIL and are cached on disk;
-each costs about a second when it is compiled for the first time.
+memory-mapped arrays; it returns new arrays. A `helper` is called from kernels. Both release the GIL
+and are cached on disk; each costs about a second when it is compiled for the first time.
 """
 
 from __future__ import annotations
