@@ -21,7 +21,9 @@ from heavy_ranker.kernels import normalised, transform_rows
 
 BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
 _LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
-ROWS_AT_ONCE = 512  # hidden activations of that many rows stay in the cache; no result depends on it
+ROWS_AT_ONCE = (
+    504  # a multiple of the tile: hidden activations of that many rows stay in the cache; no result depends on it
+)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from sklearn.linear_model import LogisticRegression
 
 from funnel.core.actions import HEAVY_ACTIONS
@@ -122,3 +125,10 @@ def test_misuse_is_named() -> None:
     state = _fitted(mini_view()).state()
     with pytest.raises(DataError, match="other features"):
         HeavyRanker(features=FEATURES[:-1]).restore(state)
+
+
+def test_the_published_widths_are_a_valid_configuration() -> None:
+    path = Path(__file__).parents[2] / "configs" / "models" / "heavy_ranker_production.yaml"
+    stage = HeavyRanker(**yaml.safe_load(path.read_text()))
+    # config/local_prod.yaml: four blocks of 1024, an MLP of 2048, towers of 256 and 128
+    assert (stage.blocks, stage.block_size, stage.mlp, stage.towers) == (4, 1024, (2048,), (256, 128))
