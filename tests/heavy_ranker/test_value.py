@@ -35,18 +35,22 @@ def _value(stage: Value, batch: CandidateBatch) -> Array:
     return stage.score(batch)["value"]
 
 
+def _weighted_sum(stage: Value, batch: CandidateBatch) -> Array:
+    """float64 [n]: S, added in the order of the actions."""
+    return np.asarray(sum(weight * batch[f"p.{name}"].astype(np.float64) for name, weight in stage.weight.items()))
+
+
 @given(seed=st.integers(0, 10_000), weights=WEIGHTS)
-def test_a_value_is_finite_and_never_negative_and_orders_like_the_sum_of_its_terms(
+def test_a_value_is_finite_and_never_negative_and_orders_like_the_weighted_sum(
     seed: int, weights: dict[str, float]
 ) -> None:
     stage, batch = Value(preset="none", weights=weights), _random(seed)
-    value, total = _value(stage, batch), sum(stage.terms(batch).values())
+    value, total = _value(stage, batch), _weighted_sum(stage, batch)
     assert value.dtype == np.float32
     assert np.isfinite(value).all()
     assert (value >= 0).all()
     order = np.argsort(total)
-    scale = 1 + np.abs(total).max()
-    assert (np.diff(value[order].astype(np.float64)) >= -1e-5 * scale).all()
+    assert (np.diff(value[order]) >= 0).all()  # rounding to float32 makes ties, but turns nothing round
 
 
 @given(seed=st.integers(0, 10_000), weights=WEIGHTS)
