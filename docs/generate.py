@@ -20,7 +20,7 @@ import yaml
 
 from funnel.catalogue import feature_rows, first_line, setting_rows
 from funnel.cli import app
-from funnel.compose import stage_classes
+from funnel.compose import about_funnel, funnel_names, stage_classes
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by docs/generate.py (`make docs`); edits are lost. -->\n"
@@ -87,7 +87,9 @@ def help_of(command: str) -> str:
 def stages_page() -> str:
     """What each stage does, what it needs and adds, and its settings."""
     classes = stage_classes()
-    parts = [MADE, "# Stages and batch jobs\n", STAGES_INTRODUCTION]
+    parts = [MADE, "# Funnels, stages and batch jobs\n", STAGES_INTRODUCTION]
+    parts.append("## Shipped funnels\n")
+    parts.append(table([{"funnel": name, "about": about_funnel(name)} for name in funnel_names()]))
     for kind, title in KINDS.items():
         parts.append(f"## {title}\n")
         for name, stage in classes.items():
@@ -160,9 +162,9 @@ def put_timeline() -> None:
         command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     )
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    fourth = next(number for number, line in enumerate(lines) if line.startswith("  4 "))
+    third = next(number for number, line in enumerate(lines) if line.startswith("  3 "))
     table_at = lines.index("The funnel")
-    shown = [*lines[:fourth], "  …", "", *lines[table_at:]]
+    shown = [*lines[:third], "  …", "", *lines[table_at:]]
     readme = ROOT / "README.md"
     block = "```text\n" + "\n".join(shown).strip("\n") + "\n```\n"
     readme.write_text(between(readme.read_text(encoding="utf-8"), "timeline", block), encoding="utf-8")

@@ -252,8 +252,8 @@ def reason(row: Mapping[str, object], terms: Mapping[str, Term]) -> str:
     best = sorted((t for t in terms.items() if t[1]["product"] > 0), key=lambda item: -item[1]["product"])[:2]
     if best:
         chances = (f"{name.replace('_', ' ')} ({term['p']:.1%})" for name, term in best)
-        parts.append("ranks for a likely " + ", ".join(chances))
-    changed = [f"{name.replace('_', ' ')} ×{factor:g}" for name, factor in _boosts(row).items() if factor != 1]
+        parts.append("value mostly from " + ", ".join(chances))
+    changed = [f"{name.replace('_', ' ')} ×{factor:.3g}" for name, factor in _boosts(row).items() if factor != 1]
     parts.append(", ".join(changed))
     return "; ".join(part for part in parts if part)
 

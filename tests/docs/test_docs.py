@@ -59,7 +59,7 @@ def test_every_feature_is_documented() -> None:
 def test_commands_and_targets_of_the_readme_exist(generate: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"\bmake (\w+)", readme):
+    for target in re.findall(r"(?:^    |`)make (\w+)", readme, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for line in re.findall(r"^    funnel (.+?)(?: +#.*)?$", readme, re.MULTILINE):
         words = line.split()

@@ -145,7 +145,7 @@ def test_the_timeline_keeps_within_the_terminal(
     assert max(map(len, said.out.splitlines())) <= width
     for stage in ("lottery", "too_old", "coarse", "weigh", "author_diversity", "top_k"):
         assert re.search(rf"^ *{stage} ", said.out, re.MULTILINE), stage
-    assert "ranks for" in said.out
+    assert "value mostly from" in said.out
     assert "\x1b" not in said.out  # NO_COLOR
 
 
@@ -219,7 +219,7 @@ def test_the_reason_of_a_tweet_is_in_plain_words() -> None:
     }
     assert explain.reason(row, terms) == (
         "from an account that the viewer follows and found by homebrew; "
-        "ranks for a likely reply (2.0%); out of network ×0.75"
+        "value mostly from reply (2.0%); out of network ×0.75"
     )
 
 
