@@ -112,7 +112,9 @@ def recent_engagements(view: PlatformView, codes: Array, now_h: float, first: in
     log, tweets = view.engagements, view.tweets
     # A tweet of the window was engaged with inside the window: no earlier row can matter.
     start, stop = np.searchsorted(log["time_h"], [now_h - max_age_h, now_h], side="left")
-    rows = start + np.flatnonzero(np.isin(log["action"][start:stop], codes))
+    wanted = np.zeros(len(ACTION_NAMES), np.bool_)
+    wanted[codes] = True
+    rows = start + np.flatnonzero(wanted[log["action"][start:stop]])
     tweet, viewer = log["tweet"][rows], log["viewer"][rows]
     tweet = np.where(tweets["kind"][tweet] == RETWEET, tweets["parent"][tweet], tweet)
     counted = np.flatnonzero((tweet >= first) & (tweets["author"][tweet] != viewer))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -28,16 +28,18 @@ from candidates.retrieval import (
 )
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
-from funnel.core.kernels import kernel
+from funnel.core.kernels import helper, kernel
+from funnel.core.kernels.grouping import group_rows
 from funnel.core.stage import STRICT, Source
 from funnel.core.world import PlatformView
 
 ASSETS = ("twhin.user_follow", "twhin.author_follow", "twhin.user_engagement", "twhin.author_engagement")
 BLOCK = 1024  # tweets scored at a time: their scores stay in the first-level cache
+TILE = 64  # tweets turned from rows into columns at a time: their rows stay there too
 
 
 class TweetVectors(NamedTuple):
-    """Tweets that can be found at one moment: tweet int32 [m], ascending; vector float32 [d, m], of length 1."""
+    """What can be found at one moment: tweet int32 [m], ascending; vector float32 [d, ≥ m], columns of length 1."""
 
     tweet: Ints
     vector: Array
@@ -106,10 +108,11 @@ class TwHINANN(Source):
         (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
         codes = action_codes("twhin_ann.signal", self.signal)
         recent = recent_engagements(view, codes, now_h, int(first), self.max_age_h)
+        offsets, order = group_rows((recent.tweet - first).astype(np.int64), int(end - first))
         follow_share, engagement_share = self._shares
         tweet, vector = _tweet_vectors(
-            (recent.tweet - first).astype(np.int32), recent.viewer, view.tweets["author"][first:end],
-            showable(view, int(first), int(end)), view.asset("twhin.user_follow"), view.asset("twhin.author_follow"),
+            offsets, order, recent.viewer, view.tweets["author"][first:end], showable(view, int(first), int(end)),
+            view.asset("twhin.user_follow"), view.asset("twhin.author_follow"),
             view.asset("twhin.user_engagement"), view.asset("twhin.author_engagement"), follow_share, engagement_share,
         )  # fmt: skip
         return TweetVectors((tweet + first).astype(np.int32), vector)
@@ -117,7 +120,8 @@ class TwHINANN(Source):
 
 @kernel
 def _tweet_vectors(
-    engaged: Ints,
+    offsets: Longs,
+    order: Ints,
     user: Ints,
     author: Ints,
     may_show: Bools,
@@ -128,40 +132,53 @@ def _tweet_vectors(
     follow_share: np.float32,
     engagement_share: np.float32,
 ) -> tuple[Ints, Array]:
-    """(tweets int32 [m], vectors float32 [d, m]); a tweet nothing is known about is left out."""
+    """(tweets int32 [m], vectors float32 [d, ≥ m]); a tweet nothing is known about is left out.
+
+    offsets, order: the engagements of each tweet of the window; user: who they are by.
+    """
     half = user_follow.shape[1]
     d = half + user_engagement.shape[1]
     tweets = np.flatnonzero(may_show).astype(np.int32)
-    slot_of = np.full(may_show.size, -1, np.int32)
-    for s in range(tweets.size):
-        slot_of[tweets[s]] = s
-    total, count = np.zeros((tweets.size, d), np.float32), np.zeros(tweets.size, np.int32)
-    for e in range(engaged.size):
-        s, u = slot_of[engaged[e]], user[e]
-        if s >= 0:
-            count[s] += 1
+    # A column of numbers per dimension: a scan adds whole columns, many tweets to an instruction.
+    vectors, tile, zero = np.empty((d, tweets.size), np.float32), np.empty((TILE, d), np.float32), np.float32(0.0)
+    kept, flushed = 0, 0
+    for t in tweets:
+        a, row = author[t], tile[kept - flushed]
+        row[:] = zero
+        for e in range(offsets[t], offsets[t + 1]):
+            u = user[order[e]]
             for c in range(half):
-                total[s, c] += user_follow[u, c]
-            for c in range(d - half):
-                total[s, half + c] += user_engagement[u, c]
-    vectors, known, kept = np.empty((d, tweets.size), np.float32), np.empty(tweets.size, np.int32), 0
-    row = np.empty(d, np.float32)
-    for s in range(tweets.size):
-        mean, a = np.float32(1.0) / np.float32(max(count[s], 1)), author[tweets[s]]
-        square = np.float32(0.0)
+                row[c] += user_follow[u, c]
+            for c in range(half, d):
+                row[c] += user_engagement[u, c - half]
+        mean = np.float32(1.0) / np.float32(max(offsets[t + 1] - offsets[t], 1))
         for c in range(half):
-            row[c] = follow_share * (author_follow[a, c] + mean * total[s, c])
+            row[c] = follow_share * (author_follow[a, c] + mean * row[c])
         for c in range(half, d):
-            row[c] = engagement_share * (author_engagement[a, c - half] + mean * total[s, c])
-        for c in range(d):
-            square += row[c] * row[c]
-        if square > 0.0:
-            scale = np.float32(1.0) / np.sqrt(square)
-            for c in range(d):
-                vectors[c, kept] = row[c] * scale
-            known[kept] = tweets[s]
-            kept += 1
-    return known[:kept].copy(), np.ascontiguousarray(vectors[:, :kept])
+            row[c] = engagement_share * (author_engagement[a, c - half] + mean * row[c])
+        length = _length(row)
+        if length == zero:
+            continue
+        row /= length
+        tweets[kept] = t
+        kept += 1
+        if kept - flushed == TILE:
+            vectors[:, flushed:kept] = tile.T
+            flushed = kept
+    vectors[:, flushed:kept] = tile[: kept - flushed].T
+    return tweets[:kept].copy(), vectors
+
+
+@helper
+def _length(row: Floats) -> Any:
+    """√Σ x², as two sums, so that no addition waits for the one before it."""
+    even, odd = np.float32(0.0), np.float32(0.0)
+    for c in range(0, row.size - 1, 2):
+        even += row[c] * row[c]
+        odd += row[c + 1] * row[c + 1]
+    if row.size % 2:
+        even += row[-1] * row[-1]
+    return np.sqrt(even + odd)
 
 
 @kernel
