@@ -18,7 +18,7 @@ from funnel.core.kernels import helper, kernel
 from funnel.core.progress import Progress
 from funnel.core.rng import stream
 
-CHUNK = 250_000  # edges between two signs of life
+CHUNK = 1_000_000  # edges between two signs of life; each copies the state once
 
 
 class Relations(NamedTuple):
