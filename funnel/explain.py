@@ -28,7 +28,7 @@ SHOWN, REMOVED, NOT_RETRIEVED = "shown", "removed", "not retrieved"
 # What the shipped sources stand for, in words a viewer would use; another source is called by its name.
 _SOURCE_WORDS = {
     "in_network": "from an account that the viewer follows",
-    "uteg": "liked by accounts that the viewer follows",
+    "uteg": "accounts that the viewer follows engaged with it",
     "simclusters_ann": "popular in communities that the viewer belongs to",
     "twhin_ann": "close to what the viewer engages with",
 }

@@ -193,7 +193,7 @@ def _card(row: Mapping[str, object], why: str, details: str) -> RenderableType:
 def funnel_table(stages: Sequence[StageLike], *, requests: int = 1) -> RenderableType:
     """What came into and out of each stage, and how long it took."""
     title = "The funnel" if requests == 1 else f"The funnel, {requests:,} timelines"
-    table = _plain_table(title, ("stage", ""), ("kind", ""), ("in", "r"), ("out", "r"), ("ms", "r"))
+    table = _plain_table(("stage", ""), ("kind", ""), ("in", "r"), ("out", "r"), ("ms", "r"))
     for row in stages:
         lost = row.n_out < row.n_in
         entered = "" if row.kind == "source" else f"{row.n_in:,}"
@@ -202,7 +202,7 @@ def funnel_table(stages: Sequence[StageLike], *, requests: int = 1) -> Renderabl
         )
     table.add_section()
     table.add_row("all stages", "", "", "", f"{sum(row.wall_ms for row in stages):.2f}")
-    return table
+    return _titled(title, table)
 
 
 def warnings_panel(warnings: Sequence[str]) -> RenderableType:
@@ -217,11 +217,11 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, title: str, empty: str =
         return Text(f"{title}: {empty}")
     names = list(dict.fromkeys(name for row in rows for name in row))
     numeric = {name: all(isinstance(row.get(name), int | float | None) for row in rows) for name in names}
-    table = _plain_table(title, *((name.replace("_", " "), "r" if numeric[name] else "") for name in names))
+    table = _plain_table(*((name.replace("_", " "), "r" if numeric[name] else "") for name in names))
     table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
-    return table
+    return _titled(title, table)
 
 
 def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
@@ -233,7 +233,6 @@ def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     if not rows:
         return Text("Held-out impressions: nothing to measure in this world")
     table = _plain_table(
-        "Held-out impressions",
         ("head", ""),
         ("positives", "r"),
         ("AUC", "r"),
@@ -257,7 +256,7 @@ def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
             _fixed(row.get("auc_light"), 3),
             _interval(row, "gain_low", "gain_high"),
         )
-    return table
+    return _titled("Held-out impressions", table)
 
 
 def _fixed(value: object, digits: int) -> str:
@@ -284,15 +283,12 @@ def message(text: str) -> None:
     sys.stderr.write(clean(text) + "\n")
 
 
-def _plain_table(title: str, *columns: tuple[str, str]) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+def _titled(title: str, table: Table) -> RenderableType:
+    return Group(Text(clean(title), style="bold"), table)
+
+
+def _plain_table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name, side in columns:
         table.add_column(name, justify="right" if side else "left", overflow="fold")
     return table
