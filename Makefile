@@ -19,9 +19,7 @@ run: install ## build a small world, train, and show a timeline (VIEWER=7)
 test: install ## run the tests
 	$(BIN)/pytest
 
-check: lint ## everything that must hold: style, types, layers, tests, docs
-	$(BIN)/pytest --doctest-modules funnel tests
-	$(BIN)/python -m docs.generate --check
+check: lint test ## everything that must hold: style, types, layers, tests, docs
 
 lint: install
 	$(BIN)/ruff check $(CODE)
