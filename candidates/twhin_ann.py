@@ -1,8 +1,8 @@
-"""TwHIN ANN: the tweets nearest to the viewer in the space of dense embeddings, by exact search.
+"""TwHIN ANN: the tweets nearest to the viewer in the space of dense embeddings.
 
 Stands in for the approximate index of twitter/the-algorithm
-(cr-mixer/…/similarity_engine/HnswANNSimilarityEngine.scala).
-A day of tweets of a world that fits on a laptop is searched exactly in a fraction of a millisecond.
+(cr-mixer/…/similarity_engine/HnswANNSimilarityEngine.scala). faiss searches it exactly: the tweets of
+one day of a world that fits on a laptop are too few for an approximate index to pay.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import faiss
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from candidates.kernels import best_rows, mark_network
 from candidates.retrieval import (
     PerMoment,
     action_codes,
@@ -26,7 +26,7 @@ from candidates.retrieval import (
     showable,
     tweet_window,
 )
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import group_rows
@@ -34,15 +34,14 @@ from funnel.core.stage import STRICT, Source
 from funnel.core.world import PlatformView
 
 ASSETS = ("twhin.user_follow", "twhin.author_follow", "twhin.user_engagement", "twhin.author_engagement")
-BLOCK = 1024  # tweets scored at a time: their scores stay in the first-level cache
-TILE = 64  # tweets turned from rows into columns at a time: their rows stay there too
 
 
 class TweetVectors(NamedTuple):
-    """What can be found at one moment: tweet int32 [m], ascending; vector float32 [d, ≥ m], columns of length 1."""
+    """What can be found at one moment: tweet int32 [m], ascending; author int32 [m]; index: m unit vectors in faiss."""
 
     tweet: Ints
-    vector: Array
+    author: Ints
+    index: Any
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -81,18 +80,34 @@ class TwHINANN(Source):
 
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32 in [−1, 1], best first."""
-        view, graph = requests.view, requests.view.following
+        view = requests.view
         found: list[tuple[Longs, Ints, Floats]] = []
         for now_h, asked in moments(requests):
             tweets = self._tweets.get(view, now_h, self._build)
-            viewer = requests.viewer[asked]
-            row, tweet, score = _nearest(
-                viewer, now_h, self._queries(view, viewer), tweets.tweet, tweets.vector,
-                view.tweets["author"][tweets.tweet],
-                graph.offsets, graph.targets, graph.time_h, view.user_count, self.max_results,
-            )  # fmt: skip
-            found.append((asked[row], tweet, score))
+            queries = self._queries(view, requests.viewer[asked])
+            for request, query in zip(asked, queries, strict=True):
+                if query.any():
+                    row, score = self._nearest(view, tweets, int(requests.viewer[request]), now_h, query)
+                    found.append((np.full(row.size, request), tweets.tweet[row], score))
         return ranked(requests, *joined(found))
+
+    def _nearest(
+        self, view: PlatformView, tweets: TweetVectors, viewer: int, now_h: float, query: Array
+    ) -> tuple[Longs, Floats]:
+        """(rows of `tweets` int64 [k], cosine float32 [k]) of the nearest tweets by nobody the viewer follows.
+
+        One request a search: in a search of many, faiss multiplies matrices, whose last bits depend on who else asks.
+        """
+        graph = view.following
+        edges = slice(int(graph.offsets[viewer]), int(graph.offsets[viewer + 1]))
+        network = np.zeros(view.user_count, np.bool_)
+        network[graph.targets[edges][graph.time_h[edges] < now_h]] = True
+        network[viewer] = True
+        others = np.packbits(~network[tweets.author], bitorder="little")
+        allowed = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(others))
+        scores, rows = tweets.index.search(query[None], min(self.max_results, tweets.tweet.size), params=allowed)
+        known = rows[0] >= 0
+        return rows[0][known], scores[0][known]
 
     def _queries(self, view: PlatformView, viewer: Ints) -> Array:
         """float32 [r, 2d]: the viewers in both spaces side by side, each scaled by the root of its share."""
@@ -115,7 +130,10 @@ class TwHINANN(Source):
             view.asset("twhin.user_follow"), view.asset("twhin.author_follow"),
             view.asset("twhin.user_engagement"), view.asset("twhin.author_engagement"), follow_share, engagement_share,
         )  # fmt: skip
-        return TweetVectors((tweet + first).astype(np.int32), vector)
+        index = faiss.IndexFlatIP(vector.shape[1])
+        index.add(vector)
+        known = (tweet + first).astype(np.int32)
+        return TweetVectors(known, view.tweets["author"][known], index)
 
 
 @kernel
@@ -132,18 +150,17 @@ def _tweet_vectors(
     follow_share: np.float32,
     engagement_share: np.float32,
 ) -> tuple[Ints, Array]:
-    """(tweets int32 [m], vectors float32 [d, ≥ m]); a tweet nothing is known about is left out.
+    """(tweets int32 [m], vectors float32 [m, d] of length 1); a tweet nothing is known about is left out.
 
     offsets, order: the engagements of each tweet of the window; user: who they are by.
     """
     half = user_follow.shape[1]
     d = half + user_engagement.shape[1]
     tweets = np.flatnonzero(may_show).astype(np.int32)
-    # A column of numbers per dimension: a scan adds whole columns, many tweets to an instruction.
-    vectors, tile, zero = np.empty((d, tweets.size), np.float32), np.empty((TILE, d), np.float32), np.float32(0.0)
-    kept, flushed = 0, 0
+    vectors, zero = np.empty((tweets.size, d), np.float32), np.float32(0.0)
+    kept = 0
     for t in tweets:
-        a, row = author[t], tile[kept - flushed]
+        a, row = author[t], vectors[kept]
         row[:] = zero
         for e in range(offsets[t], offsets[t + 1]):
             u = user[order[e]]
@@ -162,11 +179,7 @@ def _tweet_vectors(
         row /= length
         tweets[kept] = t
         kept += 1
-        if kept - flushed == TILE:
-            vectors[:, flushed:kept] = tile.T
-            flushed = kept
-    vectors[:, flushed:kept] = tile[: kept - flushed].T
-    return tweets[:kept].copy(), vectors
+    return tweets[:kept].copy(), vectors[:kept].copy()
 
 
 @helper
@@ -179,51 +192,3 @@ def _length(row: Floats) -> Any:
     if row.size % 2:
         even += row[-1] * row[-1]
     return np.sqrt(even + odd)
-
-
-@kernel
-def _nearest(
-    viewer: Ints,
-    now: float,
-    query: Array,
-    tweets: Ints,
-    vectors: Array,
-    author: Ints,
-    follow_offsets: Longs,
-    follow_targets: Ints,
-    follow_times: Doubles,
-    user_count: int,
-    k: int,
-) -> tuple[Longs, Ints, Floats]:
-    """(row of `viewer` int64 [n], tweet int32 [n], score float32 [n]).
-
-    Each score is summed over dimensions in one fixed order, one request after the other, so that it is the same to
-    the last bit whoever else asks (a matrix product of the whole batch would not promise that).
-    """
-    n, d = tweets.size, vectors.shape[0]
-    score, network = np.empty(n, np.float32), np.full(user_count, -1, np.int64)
-    out_row = np.empty(viewer.size * min(k, n), np.int64)
-    out_tweet, out_score = np.empty(out_row.size, np.int32), np.empty(out_row.size, np.float32)
-    found = 0
-    for r in range(viewer.size):
-        if not query[r].any():
-            continue  # nothing is known about the viewer
-        mark_network(network, r, follow_offsets, follow_targets, follow_times, viewer[r], now)
-        score[:] = 0.0
-        for begin in range(0, n, BLOCK):
-            block = score[begin : begin + BLOCK]
-            for c in range(d):
-                weight, values = query[r, c], vectors[c, begin : begin + BLOCK]
-                for i in range(block.size):
-                    block[i] += weight * values[i]
-        count = 0
-        others = np.empty(n, np.int64)
-        for i in range(n):
-            if network[author[i]] != r:
-                others[count] = i
-                count += 1
-        others = others[:count]
-        for i in best_rows(score[others], tweets[others], k):
-            out_row[found], out_tweet[found], out_score[found] = r, tweets[others[i]], score[others[i]]
-            found += 1
-    return out_row[:found].copy(), out_tweet[:found].copy(), out_score[:found].copy()

@@ -116,7 +116,9 @@ def about_funnel(name: str) -> str:
 
 def stage_names() -> list[str]:
     """The names that a funnel's file can use, without importing anything."""
-    return sorted(name for package in STAGE_PACKAGES for name in _modules(package))
+    return sorted(
+        name for package in STAGE_PACKAGES for name in _modules(package) if _defines(f"{package}.{name}", name)
+    )
 
 
 def stage_classes() -> dict[str, type[Configured]]:
@@ -329,15 +331,22 @@ def _modules(package: str) -> tuple[str, ...]:
     return tuple(module.name for module in pkgutil.iter_modules(list(locations)) if not module.name.startswith("_"))
 
 
+def _defines(module: str, name: str) -> bool:
+    """Whether a module holds the stage it is named after, judged by its text: importing a helper could load torch."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return False
+    file = Path(spec.origin)
+    source = file.read_text("utf-8")
+    named = re.search(rf"^(class|from .* import) {name.replace('_', '')}\b", source, re.IGNORECASE | re.MULTILINE)
+    return named is not None and ("funnel.core.stage" in source or file.name == "__init__.py")
+
+
 def _class_in(module: str, name: str) -> type[Configured] | None:
     """The stage or job that a module is named after; None if the module is something else."""
+    if not _defines(module, name):
+        return None
     wanted = name.replace("_", "")
-    spec = find_spec(module)
-    file = Path(spec.origin) if spec is not None and spec.origin else None
-    source = file.read_text("utf-8") if file is not None else ""
-    named = re.search(rf"^(class|from .* import) {wanted}\b", source, re.IGNORECASE | re.MULTILINE)
-    if not named or not ("funnel.core.stage" in source or (file is not None and file.name == "__init__.py")):
-        return None  # a helper module: importing it to find out could load torch
     for member_name, member in inspect.getmembers(import_module(module), inspect.isclass):
         if member_name.lower() == wanted and issubclass(member, Configured) and not inspect.isabstract(member):
             return member

@@ -24,7 +24,7 @@ from funnel.core.stage import BatchJob, Boost, Filter, Scorer, Selector, Source,
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
 from funnel.store import digest
-from funnel.trace import BatchTrace, Pages, StageCount
+from funnel.trace import BatchTrace, Pages, StageCount, is_traced
 from funnel.world import World
 
 MICRO_BATCH = 32  # requests; keeps a batch's columns within the processor's cache
@@ -209,10 +209,12 @@ class _Run:
         """All stages in order."""
         sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
         self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
-        for slot in self.slots[len(sources) :]:
+        for place, slot in enumerate(self.slots[len(sources) :], start=len(sources) + 1):
             started = perf_counter()
             n_in = len(self.batch)
             self._apply(slot)
+            if isinstance(slot.part, Scorer):
+                self._forget(self.slots[place:])
             self._count(slot.name, slot.part.kind, n_in, len(self.batch), started)
         self._cut_to_size()
         removed_by = self.removed_by
@@ -294,6 +296,11 @@ class _Run:
         if slot.keep is not None:
             best = segments.top_k(self.batch.offsets, self.batch[stage.adds[0]], self.batch["tweet"], slot.keep)
             self._keep(np.flatnonzero(best))
+
+    def _forget(self, later: Sequence[Slot]) -> None:
+        """Drop the columns that nobody needs any more: a ranker's features are most of a batch's memory."""
+        needed = {name for slot in later if isinstance(slot.part, Stage) for name in slot.part.needs}
+        self.batch = self.batch.only(tuple(name for name in self.batch.names if name in needed or is_traced(name)))
 
     def _cut_to_size(self) -> None:
         """A page size asked for by the caller only shortens what the last selector left."""

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
     from funnel.pipeline import Funnel
 
-_TRACED = ("light_score", "value", "score", "age_h", "in_network")
+_TRACED = ("tweet", "author", "light_score", "value", "score", "age_h", "in_network")
 _TRACED_PREFIXES = ("from.", "source_score.", "p.", "boost.")
+
+
+def is_traced(column: str) -> bool:
+    """Whether a trace keeps a column of that name."""
+    return column in _TRACED or column.startswith(_TRACED_PREFIXES)
 
 
 @dataclass(frozen=True)
@@ -266,8 +271,8 @@ class Pages(Sequence[Page]):
 
 def _columns(batch: CandidateBatch) -> dict[str, Array]:
     """The columns that a trace keeps, `tweet` and `author` first."""
-    traced = [name for name in batch.names if name in _TRACED or name.startswith(_TRACED_PREFIXES)]
-    return {name: batch[name] for name in ("tweet", "author", *sorted(traced))}
+    traced = sorted(name for name in batch.names if is_traced(name) and name not in ("tweet", "author"))
+    return {name: batch[name] for name in ("tweet", "author", *traced)}
 
 
 def _row(batch: CandidateBatch, i: int) -> dict[str, object]:

@@ -119,16 +119,12 @@ class CandidateBatch:
 
     def with_columns(self, columns: Mapping[str, Array]) -> CandidateBatch:
         """The same rows with more (or replaced) columns."""
-        grown = CandidateBatch(self.requests, self.offsets, columns)  # checks and freezes the new ones
-        grown._columns = {**self._columns, **grown._columns}
-        for cached in ("request", "viewer", "now_h"):
-            if cached in self.__dict__:
-                grown.__dict__[cached] = self.__dict__[cached]
-        return grown
+        checked = CandidateBatch(self.requests, self.offsets, columns)
+        return self._same_rows({**self._columns, **checked._columns})
 
     def only(self, names: tuple[str, ...]) -> CandidateBatch:
         """The same rows with some of the columns."""
-        return CandidateBatch(self.requests, self.offsets, {name: self[name] for name in names})
+        return self._same_rows({name: self[name] for name in names})
 
     def take(self, rows: Array) -> CandidateBatch:
         """Some rows (int64, or bool [n]) in the order given, which must keep requests together and in order."""
@@ -140,3 +136,12 @@ class CandidateBatch:
         counts = np.bincount(request, minlength=len(self.requests))
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return CandidateBatch(self.requests, offsets, {name: values[rows] for name, values in self._columns.items()})
+
+    def _same_rows(self, columns: dict[str, Array]) -> CandidateBatch:
+        """This batch with other columns that are known to fit; what was derived from its rows is kept."""
+        batch = CandidateBatch(self.requests, self.offsets, {})
+        batch._columns = columns
+        for derived in ("request", "viewer", "now_h"):
+            if derived in self.__dict__:
+                batch.__dict__[derived] = self.__dict__[derived]
+        return batch
