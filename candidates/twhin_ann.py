@@ -86,7 +86,7 @@ class TwHINANN(Source):
             tweets = self._tweets.get(view, now_h, self._build)
             queries = self._queries(view, requests.viewer[asked])
             for request, query in zip(asked, queries, strict=True):
-                if query.any():
+                if query.any() and tweets.tweet.size:
                     row, score = self._nearest(view, tweets, int(requests.viewer[request]), now_h, query)
                     found.append((np.full(row.size, request), tweets.tweet[row], score))
         return ranked(requests, *joined(found))
