@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import importlib.util
+import math
 import re
 import secrets
 import shutil
@@ -206,9 +207,12 @@ def _swap(partial: Path, folder: Path, content: str, *, replace: bool) -> None:
 def _tidy(folder: Path) -> None:
     """Remove what superseded code made of the same configuration, and what a killed process left."""
     family = folder.name.rsplit("-", 1)[0]
-    versions = [path for path in folder.parent.glob(f"{family}-*") if (path / MANIFEST).exists()]
-    versions.sort(key=lambda path: (path == folder, (path / MANIFEST).stat().st_mtime), reverse=True)
-    for old in versions[_KEPT_VERSIONS:]:
+    made: dict[Path, float] = {}
+    for path in folder.parent.glob(f"{family}-*"):
+        with suppress(OSError):  # no manifest, or another process is swapping the folder at this moment
+            made[path] = (path / MANIFEST).stat().st_mtime
+    made[folder] = math.inf
+    for old in sorted(made, key=lambda path: made[path], reverse=True)[_KEPT_VERSIONS:]:
         remove(old)
     for left in folder.parent.glob(".*.partial"):
         with suppress(OSError):
