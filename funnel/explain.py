@@ -278,4 +278,6 @@ def _boosts(row: Mapping[str, object]) -> Mapping[str, float]:
 
 
 def _plain(value: float | int | bool) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
