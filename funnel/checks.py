@@ -16,9 +16,6 @@ from funnel.core.tables import RETWEET, TABLES, Column, Table
 
 Tables = Mapping[str, Mapping[str, Array]]
 
-# Columns in which NaN stands for "unknown".
-_MAY_BE_NAN = {("impressions", "propensity")}
-
 
 def check_tables(tables: Tables, where: str) -> None:
     """DataError, naming table, column, row and value, at the first thing that the contract does not allow.
@@ -32,7 +29,8 @@ def check_tables(tables: Tables, where: str) -> None:
     for name, table in TABLES.items():
         if counts[name]:
             for column, spec in table.columns.items():
-                _check_values(f"{where}, {name}.{column}", tables[name][column], spec, counts, (name, column))
+                if column in tables[name]:
+                    _check_values(f"{where}, {name}.{column}", tables[name][column], spec, counts)
             _check_order(f"{where}, {name}", tables[name], table)
     _check_causality(tables, counts, where)
 
@@ -50,6 +48,8 @@ def _check_shape(tables: Tables, name: str, table: Table, where: str) -> int:
     sizes = {}
     for column, spec in table.columns.items():
         if column not in columns:
+            if spec.default is not None:
+                continue
             raise DataError(f"{where}, {name}", f"has no column {column!r} ({spec.meaning}; {spec.dtype})")
         values = columns[column]
         wanted = np.dtype(object if spec.dtype == "str" else spec.dtype)
@@ -65,7 +65,7 @@ def _check_shape(tables: Tables, name: str, table: Table, where: str) -> int:
     return count
 
 
-def _check_values(where: str, values: Array, spec: Column, counts: Mapping[str, int], name: tuple[str, str]) -> None:
+def _check_values(where: str, values: Array, spec: Column, counts: Mapping[str, int]) -> None:
     if spec.dtype == "str":
         wrong = next((row for row, value in enumerate(values.tolist()) if not isinstance(value, str)), None)
         if wrong is not None:
@@ -73,7 +73,7 @@ def _check_values(where: str, values: Array, spec: Column, counts: Mapping[str, 
         return
     if spec.dtype == "bool":
         return
-    if values.dtype.kind == "f" and name not in _MAY_BE_NAN:
+    if values.dtype.kind == "f" and not spec.missing:
         _refuse(where, values, ~np.isfinite(values), "wants a finite number")
     low, high = spec.low, spec.high
     if spec.refers is not None:

@@ -7,7 +7,12 @@ world's epoch (`_h`); history may be negative.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+
+from funnel.core.arrays import Array
 
 ORIGINAL, RETWEET, REPLY, QUOTE = range(4)
 TWEET_KINDS: tuple[str, ...] = ("original", "retweet", "reply", "quote")
@@ -18,6 +23,35 @@ FEEDBACK_KINDS: tuple[str, ...] = ("see_fewer", "block", "mute", "report", "mute
 FOLLOWED, POPULAR, EXPLORED, RECONSTRUCTED, SERVED = range(5)
 LOG_ARMS: tuple[str, ...] = ("followed", "popular", "explored", "reconstructed", "served")
 
+# What the platform's models and people attach to tweets and accounts; names as in twitter/the-algorithm,
+# visibilitylib/…/models/{TweetSafetyLabel,UserLabel}.scala.
+TWEET_LABELS: tuple[str, ...] = (
+    "spam",
+    "abusive",
+    "low_quality",
+    "nsfw_high_precision",
+    "nsfw_high_recall",
+    "gore_and_violence",
+    "spam_high_recall",
+    "duplicate_content",
+    "bystander_abusive",
+    "do_not_amplify",
+    "hateful_conduct",
+)
+USER_LABELS: tuple[str, ...] = (
+    "nsfw",
+    "abusive",
+    "low_quality",
+    "read_only",
+    "compromised",
+    "recommendations_blacklist",
+    "spam_high_recall",
+    "duplicate_content",
+    "engagement_spammer",
+    "do_not_amplify",
+    "not_graduated",
+)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -26,9 +60,10 @@ class Column:
     dtype: str
     meaning: str
     refers: str | None = None  # a table whose row number this is
-    missing: bool = False  # whether -1 stands for "none"
+    missing: bool = False  # whether -1 stands for "none"; for floats, whether NaN does
     low: float | None = None
     high: float | None = None
+    default: float | None = None  # what a world that lacks the column has everywhere
 
 
 @dataclass(frozen=True)
@@ -52,6 +87,9 @@ TABLES: dict[str, Table] = {
             "creator": Column("bool", "offers subscriptions"),
             "protected": Column("bool", "only followers may see the tweets"),
             "suspended": Column("bool", "suspended by the platform"),
+            "country": Column("int8", "code of the country", low=0, default=0),
+            "device": Column("int8", "code of the device used most", low=0, default=0),
+            "allows_sensitive": Column("bool", "wants to see sensitive media without a warning", default=False),
         },
     ),
     "follows": Table(
@@ -79,6 +117,7 @@ TABLES: dict[str, Table] = {
             "mention_count": Column("int16", "number of mentions", low=0),
             "length": Column("int16", "number of characters", low=0),
             "sensitive": Column("bool", "labelled sensitive by the platform (with errors)"),
+            "exclusive": Column("bool", "for subscribers of the author only", default=False),
         },
         sorted_by=("time_h",),
     ),
@@ -111,7 +150,7 @@ TABLES: dict[str, Table] = {
             "request": Column("int32", "number of the page it was on; rows of a page stand together", low=0),
             "arm": Column("int8", "part of the logging policy that chose it (LOG_ARMS)", low=0, high=4),
             "propensity": Column(
-                "float32", "probability with which the policy showed it; NaN if unknown", low=0, high=1
+                "float32", "probability that the policy showed it; NaN if unknown", missing=True, low=0, high=1
             ),
         },
         sorted_by=("time_h",),
@@ -141,6 +180,36 @@ TABLES: dict[str, Table] = {
         sorted_by=("time_h",),
         required=False,
     ),
+    "tweet_labels": Table(
+        "safety labels of tweets, in order of time (with the labeller's errors)",
+        {
+            "tweet": Column("int32", "which tweet", refers="tweets"),
+            "label": Column("int8", "code of TWEET_LABELS", low=0, high=len(TWEET_LABELS) - 1),
+            "time_h": Column("float64", "when it was attached"),
+        },
+        sorted_by=("time_h",),
+        required=False,
+    ),
+    "user_labels": Table(
+        "safety labels of accounts, in order of time (with the labeller's errors)",
+        {
+            "user": Column("int32", "which account", refers="users"),
+            "label": Column("int8", "code of USER_LABELS", low=0, high=len(USER_LABELS) - 1),
+            "time_h": Column("float64", "when it was attached"),
+        },
+        sorted_by=("time_h",),
+        required=False,
+    ),
+    "subscriptions": Table(
+        "who pays for whose exclusive tweets",
+        {
+            "subscriber": Column("int32", "who pays", refers="users"),
+            "author": Column("int32", "for whose tweets", refers="users"),
+            "time_h": Column("float64", "since when"),
+        },
+        sorted_by=("subscriber", "author"),
+        required=False,
+    ),
     "lists": Table(
         "lists of accounts that users made",
         {
@@ -153,4 +222,20 @@ TABLES: dict[str, Table] = {
     ),
 }
 # Tables whose rows are events: a view at a moment sees the rows before it, which are a prefix.
-EVENT_TABLES: tuple[str, ...] = ("tweets", "impressions", "engagements", "feedback")
+EVENT_TABLES: tuple[str, ...] = ("tweets", "impressions", "engagements", "feedback", "tweet_labels", "user_labels")
+
+
+def numpy_type(dtype: str) -> np.dtype[np.generic]:
+    """The NumPy type of a column; text is held as objects."""
+    return np.dtype(object if dtype == "str" else dtype)
+
+
+def completed(tables: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:
+    """The same tables with the columns that have a default filled in where they are absent."""
+    full = {name: dict(columns) for name, columns in tables.items()}
+    for name, table in TABLES.items():
+        for column, spec in table.columns.items():
+            if name in full and full[name] and column not in full[name] and spec.default is not None:
+                size = next(iter(full[name].values())).size
+                full[name][column] = np.full(size, spec.default, numpy_type(spec.dtype))
+    return full

@@ -22,7 +22,7 @@ from funnel.core.errors import ContractError, NotFittedError, nearest
 from funnel.core.events import Adjacency, EventIndex
 from funnel.core.kernels.grouping import pair_keys
 from funnel.core.progress import Progress
-from funnel.core.tables import EVENT_TABLES, FEEDBACK_KINDS, TABLES
+from funnel.core.tables import EVENT_TABLES, FEEDBACK_KINDS, TABLES, completed, numpy_type
 
 Columns: TypeAlias = Mapping[str, Array]
 
@@ -61,6 +61,9 @@ class WorldData:
     tables: Mapping[str, Mapping[str, Array]]
     truth: Mapping[str, Array] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tables", completed(self.tables))
+
 
 class WorldBuilder(Protocol):
     """What a file of `synthetic/` or `synthetic/datasets/` offers: a configured way to make a world."""
@@ -95,10 +98,11 @@ class WorldTables:
         self, meta: WorldMeta, tables: Mapping[str, Mapping[str, Array]], *, index_dir: Path | None = None
     ) -> None:
         self.meta = meta
+        tables = completed(tables)
         self._tables = {
             name: MappingProxyType(
                 {
-                    column: frozen(tables[name][column] if name in tables else np.empty(0, _numpy_type(spec.dtype)))
+                    column: frozen(tables[name][column] if name in tables else np.empty(0, numpy_type(spec.dtype)))
                     for column, spec in table.columns.items()
                 }
             )
@@ -126,6 +130,12 @@ class WorldTables:
         """Who follows each user."""
         follows = self.table("follows")
         return Adjacency.of(follows["followee"], follows["follower"], follows["time_h"], self.count("users"))
+
+    @cached_property
+    def subscriptions(self) -> Adjacency:
+        """Whose exclusive tweets each user pays for."""
+        paid = self.table("subscriptions")
+        return Adjacency.of(paid["subscriber"], paid["author"], paid["time_h"], self.count("users"))
 
     @cached_property
     def words_of_tweet(self) -> tuple[Longs, Ints]:
@@ -255,6 +265,26 @@ class PlatformView:
         """Feedback given before now."""
         return self._before("feedback")
 
+    @cached_property
+    def tweet_labels(self) -> Columns:
+        """Safety labels attached to tweets before now."""
+        return self._before("tweet_labels")
+
+    @cached_property
+    def user_labels(self) -> Columns:
+        """Safety labels attached to accounts before now."""
+        return self._before("user_labels")
+
+    @property
+    def subscriptions(self) -> Adjacency:
+        """Whose exclusive tweets each user pays for; check `time_h` of an edge against the request's moment."""
+        return self._world.subscriptions
+
+    @property
+    def lists(self) -> Columns:
+        """Lists of accounts and their members."""
+        return self._world.table("lists")
+
     @property
     def following(self) -> Adjacency:
         """Who each user follows; check `time_h` of an edge against the request's moment."""
@@ -309,7 +339,3 @@ class PlatformView:
         columns = self._world.table(table)
         end = int(np.searchsorted(columns["time_h"], self.now_h, side="left"))
         return MappingProxyType({name: values[:end] for name, values in columns.items()})
-
-
-def _numpy_type(dtype: str) -> np.dtype[np.generic]:
-    return np.dtype(object if dtype == "str" else dtype)

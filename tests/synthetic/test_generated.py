@@ -17,8 +17,9 @@ from tests.synthetic.towns import configured, oracle, reactions, town
 
 def test_every_table_is_there_with_the_declared_columns_and_types() -> None:
     tables = town().tables
-    assert set(tables) == set(TABLES)
-    for name, table in TABLES.items():
+    assert {name for name, table in TABLES.items() if table.required} < set(tables)
+    for name in tables:
+        table = TABLES[name]
         assert set(tables[name]) == set(table.columns), name
         for column, spec in table.columns.items():
             assert tables[name][column].dtype == (object if spec.dtype == "str" else spec.dtype), f"{name}.{column}"
