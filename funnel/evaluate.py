@@ -13,6 +13,7 @@ import numpy as np
 
 from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS, PUBLIC_ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
+from funnel.core.kernels import kernel
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import stream
 from funnel.core.stage import Scorer
@@ -97,16 +98,16 @@ def _scored(funnel: Funnel, rows: Longs, progress: Progress) -> dict[str, Floats
 class _Judge:
     """Resampled weights of the impressions, drawn per request so that a page stays together.
 
-    weights: float64 [RESAMPLES, n].
+    weights: float32 [RESAMPLES, n].
     """
 
-    weights: Doubles
+    weights: Floats
 
     @classmethod
     def of(cls, request: Array, seed: int) -> _Judge:
         _, place = np.unique(request, return_inverse=True)
         counts = stream(seed, "bootstrap").poisson(1.0, (RESAMPLES, int(place.max()) + 1))
-        return cls(counts[:, place].astype(np.float64))
+        return cls(counts[:, place].astype(np.float32))
 
     def compare(self, score: Floats, happened: Bools, popularity: Floats, light: Floats | None) -> dict[str, object]:
         """AUC with its interval, and the baselines on the same impressions."""
@@ -116,7 +117,7 @@ class _Judge:
             return found | {"auc": None}
         drawn = _weighted_auc(score, happened, self.weights)
         low, high = np.quantile(drawn, (0.025, 0.975))
-        one = np.ones((1, happened.size))
+        one = np.ones((1, happened.size), np.float32)
         found |= {"auc": float(_weighted_auc(score, happened, one)[0]), "auc_low": float(low), "auc_high": float(high)}
         found["auc_popularity"] = float(_weighted_auc(popularity, happened, one)[0])
         if light is not None:
@@ -126,17 +127,33 @@ class _Judge:
         return found
 
 
-def _weighted_auc(score: Array, happened: Bools, weights: Doubles) -> Doubles:
+def _weighted_auc(score: Array, happened: Bools, weights: Floats) -> Doubles:
     """float64 [B]: the Mann-Whitney AUC under each row of weights [B, n]; ties count one half."""
     order = np.argsort(score, kind="stable")
-    _, group = np.unique(score[order], return_inverse=True)
-    starts = np.flatnonzero(np.r_[True, np.diff(group) > 0])
-    out = np.empty(len(weights))
-    for resample, weight in enumerate(weights):
-        ordered = weight[order]
-        hit = np.add.reduceat(np.where(happened[order], ordered, 0.0), starts)
-        miss = np.add.reduceat(np.where(happened[order], 0.0, ordered), starts)
-        below = np.cumsum(miss) - miss
-        total = hit.sum() * miss.sum()
-        out[resample] = float((hit * (below + 0.5 * miss)).sum() / total) if total > 0 else np.nan
+    ordered = score[order]
+    first_of_value = np.r_[True, ordered[1:] != ordered[:-1]]
+    return _resampled_auc(order, first_of_value, happened[order], weights)
+
+
+@kernel
+def _resampled_auc(order: Longs, first_of_value: Bools, happened: Bools, weights: Floats) -> Doubles:
+    """order: rows by ascending score; first_of_value, happened: in that order; NaN without both outcomes."""
+    out = np.full(weights.shape[0], np.nan)
+    for resample in range(weights.shape[0]):
+        below, hits_here, misses_here, hits, area = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(order.size):
+            if first_of_value[i]:
+                area += hits_here * (below + 0.5 * misses_here)
+                below += misses_here
+                hits += hits_here
+                hits_here = misses_here = 0.0
+            if happened[i]:
+                hits_here += weights[resample, order[i]]
+            else:
+                misses_here += weights[resample, order[i]]
+        area += hits_here * (below + 0.5 * misses_here)
+        below += misses_here
+        hits += hits_here
+        if hits > 0.0 and below > 0.0:
+            out[resample] = area / (hits * below)
     return out

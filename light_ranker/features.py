@@ -1,9 +1,9 @@
 """What the two models read: the published lists as far as a world carries them.
 
 twitter/the-algorithm, src/python/twitter/deepbird/projects/timelines/configs/recap_earlybird and
-rectweet_earlybird, feature_config.py. The author's followers stand for user_reputation, the length for
-text_score, impressions for embeds_impression_count and the negative feedback for the abuse and spam labels;
-cards, news, trends, periscopes and fake counts have no counterpart.
+rectweet_earlybird, feature_config.py. The length stands for text_score, impressions for
+embeds_impression_count and the negative feedback for the abuse and spam labels; cards, news, trends,
+periscopes and fake counts have no counterpart.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BOTH = (
     "tweet.weighted_count",
     "tweet.impression.count",
     "tweet.negative_feedback.rate",
-    "author.followers",
+    "author.reputation",  # user_reputation
 )
 # The in-network model knows the pair: author_specific_score is RealGraph's.
 IN_NETWORK = (*_BOTH, "real_graph.score", "is_own", "author.verified", "tweet.is_reply", "tweet.is_retweet")

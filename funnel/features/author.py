@@ -7,7 +7,7 @@ import numpy as np
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch
 from funnel.features.counts import COUNT, DECAYED, column, follow_events, rate_of, totals, within
-from funnel.features.registry import FIXED, RowFunction, feature
+from funnel.features.registry import FIXED, SNAPSHOT, RowFunction, feature
 
 # A day: the longest of the-algorithm's real-time author aggregates.
 DAY_H = 24.0
@@ -113,3 +113,16 @@ def _follows(batch: CandidateBatch, *, by: str) -> Floats:
 def _tweets(batch: CandidateBatch, hours: float) -> Floats:
     index = batch.requests.view.events("tweet", by="author")
     return within(index, batch["author"].astype(np.int64), batch.now_h, hours)
+
+
+@feature(
+    "author.reputation",
+    unit="points",
+    group="author",
+    rule=SNAPSHOT,
+    needs=("author",),
+    requires=("tweepcred.score",),
+)
+def reputation(batch: CandidateBatch) -> Floats:
+    """Tweepcred of the author, 0 to 100."""
+    return batch.requests.view.asset("tweepcred.score")[batch["author"]]

@@ -30,6 +30,7 @@ def assets() -> dict[str, Array]:
         "simclusters.interested_in": np.tile(np.array([0, 2, -1], np.int32), (USERS, 1)),
         "simclusters.interest": np.tile(np.array([0.8, 0.6, 0.0], np.float32), (USERS, 1)),
         "real_graph.coefficients": coefficients,
+        "tweepcred.score": np.linspace(0, 100, USERS).astype(np.float32),
     }
 
 

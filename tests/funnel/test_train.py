@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from funnel.compose import load_funnel
 from funnel.core.errors import NotFittedError
 from funnel.core.progress import Silent
+from funnel.core.rng import stream
 from funnel.core.stage import Learned
 from funnel.core.tables import TABLES
 from funnel.core.world import WorldData
@@ -42,7 +43,7 @@ def again(trained: Funnel, *settings: str) -> Funnel:
 def test_what_was_learnt_is_remembered(trained: Funnel) -> None:
     funnel = again(trained)
     report = ensure_trained(funnel)
-    assert report.cached == ["real_graph", "simclusters", "twhin", "light_ranker", "heavy_ranker"]
+    assert report.cached == ["real_graph", "tweepcred", "simclusters", "twhin", "light_ranker", "heavy_ranker"]
     assert report.seconds == {}
     assert_frame_equal(funnel.run(VIEWERS).frame(), trained.run(VIEWERS).frame(), check_exact=True)
 
@@ -137,3 +138,17 @@ def test_an_unwritable_home_is_one_clear_error(
     monkeypatch.setenv("FUNNEL_HOME", str(tmp_path / "file"))
     with pytest.raises(DataError, match="FUNNEL_HOME"):
         ensure_trained(again(trained))
+
+
+def test_the_auc_under_weights_is_that_of_sklearn() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    from funnel.evaluate import _weighted_auc
+
+    draw = stream(0, "auc")
+    score = draw.integers(0, 20, 500).astype(np.float32)  # many ties
+    happened = draw.random(500) < 0.3
+    weights = draw.poisson(1.0, (5, 500)).astype(np.float32)
+    wanted = [roc_auc_score(happened, score, sample_weight=weight) for weight in weights]
+    np.testing.assert_allclose(_weighted_auc(score, happened, weights), wanted, rtol=1e-6)
+    assert np.isnan(_weighted_auc(score, np.ones(500, np.bool_), weights)).all()

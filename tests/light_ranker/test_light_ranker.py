@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from candidates.real_graph import RealGraph
+from candidates.tweepcred import Tweepcred
 from funnel.core.actions import ACTION_CODE
 from funnel.core.arrays import Array
 from funnel.core.batch import CandidateBatch
@@ -30,9 +31,10 @@ BIG: dict[str, Any] = {"users": 60, "tweets": 1500, "pages": 2500}
 
 
 def assets() -> dict[str, Array]:
-    """A RealGraph that knows follows and past interactions."""
+    """A RealGraph that knows follows and past interactions, and reputations that say nothing."""
     known = {"public_decayed_log": 1.0, "follows": 1.0}
-    return {"real_graph.coefficients": np.array([*(known.get(n, 0.0) for n in PAIR_FEATURES), -2.0], np.float32)}
+    coefficients = np.array([*(known.get(n, 0.0) for n in PAIR_FEATURES), -2.0], np.float32)
+    return {"real_graph.coefficients": coefficients, "tweepcred.score": np.full(BIG["users"], 50, np.float32)}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_it_orders_later_impressions_better_than_chance_and_popularity() -> None
     world = WorldTables(made.meta, made.tables)
     learn_h = made.meta.train_until_h
     before = PlatformView(world, learn_h)
-    known = RealGraph().run(before, seed=0)
+    known = RealGraph().run(before, seed=0) | Tweepcred().run(before, seed=0)
     ranker = LightRanker()
     ranker.fit(before.with_assets(known), seed=0)
     view = PlatformView(world, made.meta.end_h, assets=known)
