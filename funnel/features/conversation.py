@@ -61,7 +61,7 @@ def exclusive_author(batch: CandidateBatch) -> Ints:
 @feature("exclusive_hidden", unit="flag", group="base", needs=("exclusive_author",))
 def exclusive_hidden(batch: CandidateBatch) -> Bools:
     """The tweet is for subscribers of an author, and the viewer is neither that author nor one of them."""
-    hidden = (batch["exclusive_author"] >= 0) & (batch["exclusive_author"] != batch.viewer)
+    hidden: Bools = (batch["exclusive_author"] >= 0) & (batch["exclusive_author"] != batch.viewer)
     rows = np.flatnonzero(hidden)
     if rows.size:
         paid = batch.requests.view.subscriptions

@@ -72,17 +72,19 @@ def proof(batch: CandidateBatch) -> Floats:
     """Valid proofs of out-of-network tweets: likers, followers of the author, and see-fewer about all of them."""
     view, asked = batch.requests.view, batch.requests
     likes = view.events("favorite", by="tweet")
-    lists = [view.events("block", by="viewer"), view.events("mute", by="viewer"), view.events("see_fewer", by="viewer")]
-    blockers = view.events("block", by="author")
+    blocks, blockers = view.events("block", by="viewer"), view.events("block", by="author")
+    mutes, fewer = view.events("mute", by="viewer"), view.events("see_fewer", by="viewer")
     graph, back = view.following, view.followers
-    arrays = [part for index in (*lists, blockers) for part in (index.offsets, index.time_h, index.row)]
     return _proofs(
         batch.offsets, asked.viewer, np.minimum(asked.now_h, view.now_h),
         batch["author"], batch["original"], ~batch["in_network"],
         likes.offsets, likes.time_h, likes.row, view.engagements["viewer"],
         graph.offsets, graph.targets, graph.time_h,
         back.offsets, back.targets, back.time_h,
-        *arrays,
+        blocks.offsets, blocks.time_h, blocks.row,
+        mutes.offsets, mutes.time_h, mutes.row,
+        fewer.offsets, fewer.time_h, fewer.row,
+        blockers.offsets, blockers.time_h, blockers.row,
         view.feedback["user"], view.feedback["author"],
         PROOFS, LIKERS,
     )  # fmt: skip
@@ -131,12 +133,12 @@ def _since(user: Ints, offsets: Longs, times: Doubles, rows: Ints, whose: int, o
     """Hours since the newest of these events about `other`, infinite if there is none."""
     for e in range(newest_before(times, offsets[whose], offsets[whose + 1], now) - 1, offsets[whose] - 1, -1):
         if user[rows[e]] == other:
-            return now - times[e]
+            return float(now - times[e])
     return np.inf
 
 
 @kernel
-def _proofs(
+def _proofs(  # noqa: PLR0912 — one walk over the viewer's circle serves both proofs
     request_offsets: Longs, viewers: Ints, moments: Doubles,
     author: Ints, original: Ints, wanted: Bools,
     like_offsets: Longs, like_h: Doubles, like_rows: Ints, liker: Ints,
