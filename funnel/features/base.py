@@ -13,7 +13,7 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from funnel.core.batch import CandidateBatch
 from funnel.core.tables import ORIGINAL, REPLY, RETWEET
 from funnel.core.world import PlatformView
-from funnel.features.kernels import edge_time, has_muted_word, pair_slots
+from funnel.features.kernels import edge_time, gave, has_muted_word, pair_slots
 from funnel.features.registry import FIXED, feature
 
 # Impressions are remembered for two days: home-mixer, TweetImpressionsQueryFeatureHydrator.scala.
@@ -196,6 +196,13 @@ def given(view: PlatformView, what: str, giver: Ints, about: Ints, now_h: Double
     return index.count(pair_slots(index.keys, giver, about), now_h) > 0
 
 
+def given_by_each(view: PlatformView, what: str, giver: Ints, about: Ints, now_h: Doubles) -> Bools:
+    """The same as `given` where the giver is another one in each row: reads the few that each of them gave."""
+    index = view.events(what, by="viewer")
+    seen = np.minimum(now_h, index.horizon_h)
+    return gave(index.offsets, index.time_h, index.row, view.feedback["author"], giver, about, seen)
+
+
 def _of(batch: CandidateBatch) -> PlatformView:
     return batch.requests.view
 
@@ -205,9 +212,13 @@ def _of_tweet(batch: CandidateBatch, column: str) -> Array:
 
 
 def _either_author(batch: CandidateBatch, what: str, *, towards_viewer: bool = False) -> Bools:
-    view, viewer, now_h = _of(batch), batch.viewer, batch.now_h
-    by_author, by_original = (
-        given(view, what, whom, viewer, now_h) if towards_viewer else given(view, what, viewer, whom, now_h)
-        for whom in (batch["author"], batch["original_author"])
-    )
-    return by_author | by_original
+    view, author, original = _of(batch), batch["author"], batch["original_author"]
+    others = np.flatnonzero(author != original)
+    viewer, now_h = batch.viewer[others], batch.now_h[others]
+    if towards_viewer:
+        by_either = given_by_each(view, what, author, batch.viewer, batch.now_h)
+        by_either[others] |= given_by_each(view, what, original[others], viewer, now_h)
+    else:
+        by_either = given(view, what, batch.viewer, author, batch.now_h)
+        by_either[others] |= given(view, what, viewer, original[others], now_h)
+    return by_either

@@ -13,7 +13,7 @@ import numpy as np
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.kernels import helper, kernel
-from funnel.features.base import given
+from funnel.features.base import given, given_by_each
 from funnel.features.kernels import find_target, newest_before, pair_slots
 from funnel.features.registry import RowFunction, feature
 
@@ -41,7 +41,7 @@ def blocks_author(batch: CandidateBatch) -> Bools:
 @feature("blocked_by_author", unit="flag", group="base", needs=("author",))
 def blocked_by_author(batch: CandidateBatch) -> Bools:
     """The author (for a retweet: the retweeter) blocks the viewer."""
-    return given(batch.requests.view, "block", batch["author"], batch.viewer, batch.now_h)
+    return given_by_each(batch.requests.view, "block", batch["author"], batch.viewer, batch.now_h)
 
 
 @feature("quoted_author_blocked", unit="flag", group="base", needs=("quoted",))
@@ -51,7 +51,7 @@ def quoted_author_blocked(batch: CandidateBatch) -> Bools:
     rows = np.flatnonzero(batch["quoted"] >= 0)
     view, viewer, now_h = batch.requests.view, batch.viewer[rows], batch.now_h[rows]
     author = view.tweets["author"][batch["quoted"][rows]]
-    blocked[rows] = given(view, "block", viewer, author, now_h) | given(view, "block", author, viewer, now_h)
+    blocked[rows] = given(view, "block", viewer, author, now_h) | given_by_each(view, "block", author, viewer, now_h)
     return blocked
 
 

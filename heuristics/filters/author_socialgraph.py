@@ -1,7 +1,7 @@
 """Mutes and blocks, as of 2026.
 
-Source: xai-org/x-algorithm (2026), home-mixer/filters/author_socialgraph_filter.rs: the viewer mutes or blocks the author,
-the author blocks the viewer, the viewer blocks the author of the retweeted tweet, or there is a block in either
+Source: xai-org/x-algorithm (2026), home-mixer/filters/author_socialgraph_filter.rs: the viewer mutes or blocks the
+author, the author blocks the viewer, the viewer blocks the author of the retweeted tweet, or there is a block in either
 direction between the viewer and the author of the quoted tweet. Unlike in 2023, a mute does not reach retweets of the
 muted author by others, nor does a block of the viewer by the author of a retweeted tweet.
 """

@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from funnel.core.arrays import Bools, Longs
+from funnel.core.arrays import Array, Bools, Ints, Longs
 from funnel.core.batch import CandidateBatch
+from funnel.core.kernels import kernel
 from funnel.core.stage import STRICT, Filter
 from funnel.core.tables import REPLY
 
@@ -26,24 +27,23 @@ class DuplicateConversations(Filter):
 
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: no candidate of the same request is an answer to it, or to an answer to it, …"""
-        ancestors = _ancestors(batch)
-        if not ancestors.size:
-            return np.ones(len(batch), np.bool_)
-        own = (batch.request << 32) | batch["original"]
-        place = np.minimum(np.searchsorted(ancestors, own), ancestors.size - 1)
-        kept: Bools = ancestors[place] != own
-        return kept
+        tweets = batch.requests.view.tweets
+        return _unanswered(batch.offsets, batch["original"], batch["answers"], tweets["parent"], tweets["kind"])
 
 
-def _ancestors(batch: CandidateBatch) -> Longs:
-    """int64, ascending: (request << 32 | tweet) of all ancestors of the candidates that are replies."""
-    tweets = batch.requests.view.tweets
-    rows = np.flatnonzero(batch["answers"] >= 0)
-    above, request = batch["answers"][rows].astype(np.int64), batch.request[rows] << 32
-    found = [np.empty(0, np.int64)]
-    while above.size:  # one step up the conversation at a time; a parent is older, so this ends
-        found.append(request | above)
-        parent = tweets["parent"][above]
-        further = (tweets["kind"][above] == REPLY) & (parent >= 0)
-        above, request = parent[further].astype(np.int64), request[further]
-    return np.unique(np.concatenate(found))
+@kernel
+def _unanswered(offsets: Longs, original: Ints, answers: Ints, parent: Ints, kind: Array) -> Bools:
+    keep = np.ones(original.size, np.bool_)
+    shown_above = np.zeros(parent.size, np.bool_)
+    for request in range(offsets.size - 1):
+        begin, end = offsets[request], offsets[request + 1]
+        for mark in (True, False):  # the second walk wipes the marks of the first
+            for i in range(begin, end):
+                above = answers[i]
+                while above >= 0 and shown_above[above] != mark:
+                    shown_above[above] = mark
+                    above = parent[above] if kind[above] == REPLY else -1
+            if mark:
+                for i in range(begin, end):
+                    keep[i] = not shown_above[original[i]]
+    return keep

@@ -28,10 +28,14 @@ class InvalidConversation(Filter):
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: no reply, or one whose module would be whole."""
         kept: Bools = ~batch["is_reply"] | (batch["answers"] >= 0)
-        kind = batch.requests.view.tweets["kind"]
+        root, parent = batch["conversation"], batch["answers"]
         rows = np.flatnonzero(batch["is_reply"] & kept)
-        kept[rows] = kind[batch["conversation"][rows]] != REPLY
-        for ancestor in ("conversation", "answers"):
-            rows = np.flatnonzero(batch["is_reply"] & kept)
-            kept[rows] = ~dropped_for(batch, rows, batch[ancestor][rows])
+        kept[rows] = batch.requests.view.tweets["kind"][root[rows]] != REPLY
+        rows = rows[kept[rows]]
+        # Each reply's parent, and its root if that is another tweet.
+        times = 1 + (root[rows] != parent[rows])
+        shown = np.repeat(parent[rows], times)
+        last = np.cumsum(times) - 1
+        shown[last] = root[rows]
+        kept[np.repeat(rows, times)[dropped_for(batch, np.repeat(rows, times), shown)]] = False
         return kept

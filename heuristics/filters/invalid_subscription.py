@@ -1,7 +1,7 @@
 """What is for subscribers is shown to subscribers.
 
-Source: twitter/the-algorithm (2023), home-mixer/.../functional_component/filter/InvalidSubscriptionTweetFilter.scala: an
-exclusive tweet whose author the viewer does not super-follow; xai-org/x-algorithm (2026), home-mixer,
+Source: twitter/the-algorithm (2023), home-mixer/.../functional_component/filter/InvalidSubscriptionTweetFilter.scala:
+an exclusive tweet whose author the viewer does not super-follow; xai-org/x-algorithm (2026), home-mixer,
 IneligibleSubscription filter.
 """
 

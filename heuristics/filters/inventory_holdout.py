@@ -1,8 +1,8 @@
 """A share of all tweets is withheld at random, to measure what they are worth.
 
-Source: xai-org/x-algorithm (2026), home-mixer, InventoryHoldout filter, off by default: a hash of tweet and viewer, modulo
-100, below a percentage that originals, replies and retweets have each of their own. The same viewer misses the same
-tweet at every request.
+Source: xai-org/x-algorithm (2026), home-mixer, InventoryHoldout filter, off by default: a hash of tweet and viewer,
+modulo 100, below a percentage that originals, replies and retweets have each of their own. The same viewer misses the
+same tweet at every request.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A newcomer is shown strangers' tweets only if others liked them.
 
-Source: xai-org/x-algorithm (2026), home-mixer/filters/new_user_min_engagement_filter.rs, off by default: for viewers whose
-account is younger than a limit (30 minutes), out-of-network tweets below a threshold of favourites, engagements or
-views, or of the first two per view; where there is no view yet, the tweet stays. Its engagements include quotes, which
-worlds do not log as such, and it treats accounts that come back after a long time as new, which nobody knows here. The
-threshold is a setting without a published value.
+Source: xai-org/x-algorithm (2026), home-mixer/filters/new_user_min_engagement_filter.rs, off by default: for viewers
+whose account is younger than a limit (30 minutes), out-of-network tweets below a threshold of favourites, engagements
+or views, or of the first two per view; where there is no view yet, the tweet stays. Its engagements include quotes,
+which worlds do not log as such, and it treats accounts that come back after a long time as new, which nobody knows
+here. The threshold is a setting without a published value.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from funnel.core.stage import STRICT, Filter
 
 @dataclass(config=STRICT, kw_only=True)
 class OutOfNetworkNsfw(Filter):
-    """Removes out-of-network tweets that are sensitive, quote or retweet a sensitive one, or have a sensitive author."""
+    """Removes out-of-network tweets that are sensitive, or quote or retweet what is, or have a sensitive author."""
 
     sources: tuple[str, ...] = Field((), description="only tweets that one of these sources found; empty means all")
 

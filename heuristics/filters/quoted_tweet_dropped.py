@@ -1,8 +1,8 @@
 """A quote goes where the quoted tweet may not be seen.
 
 Source: twitter/the-algorithm (2023), home-mixer/.../for_you/ForYouScoredTweetsCandidatePipelineConfig.scala, filter
-QuotedTweetDropped: the quoted tweet is dropped by visibility; xai-org/x-algorithm (2026), home-mixer, AncillaryVF filter.
-The rules are those of heuristics/visibility.
+QuotedTweetDropped: the quoted tweet is dropped by visibility; xai-org/x-algorithm (2026), home-mixer, AncillaryVF
+filter. The rules are those of heuristics/visibility.
 """
 
 from __future__ import annotations

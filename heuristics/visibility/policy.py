@@ -7,15 +7,16 @@ visibility-filtering, 2026: "first drop ends").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import get_args
 
 import numpy as np
 
 from funnel.core.arrays import Bools, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch
+from funnel.core.kernels import kernel
 from funnel.core.tables import TWEET_LABELS
-from funnel.features.base import followed_since, given
+from funnel.features.base import followed_since, given, given_by_each
 from heuristics.visibility.rules import (
     ALLOW,
     CONDITIONS,
@@ -31,7 +32,6 @@ NEEDS: tuple[str, ...] = (
     "author",
     "original_author",
     "in_network",
-    "is_own",
     "is_reply",
     "exclusive_hidden",
     "muted_keyword",
@@ -60,22 +60,9 @@ def verdicts(
     rows = np.flatnonzero(facts)  # most candidates have nothing that a rule asks about
     if not rows.size:
         return verdict, decided
-    facts, asked = facts[rows], batch.only(NEEDS).take(rows)
-    foreign, concerned = _recommended(asked), dict[str, Bools]()
-    worst, by = verdict[rows], decided[rows]
-    for place, rule in enumerate(RULES):
-        if rule.name in without:
-            continue
-        hit = (facts & (np.int64(1) << FACT_BIT[rule.fact])) != 0
-        if not hit.any():
-            continue
-        if rule.who not in concerned:
-            concerned[rule.who] = _WHO[rule.who](asked)
-        hit &= (worst < rule.verdict) & concerned[rule.who]
-        if rule.level == RECOMMENDATIONS:
-            hit &= foreign
-        worst[hit], by[hit] = rule.verdict, place
-    verdict[rows], decided[rows] = worst, by
+    asked = batch.only(NEEDS).take(rows)
+    on = np.array([rule.name not in without for rule in RULES])
+    verdict[rows], decided[rows] = _judge(facts[rows], _concerned(asked), on, *_TABLE)
     return verdict, decided
 
 
@@ -85,44 +72,52 @@ def dropped(batch: CandidateBatch) -> Bools:
     return verdict
 
 
-def _anybody(batch: CandidateBatch) -> Bools:
-    return np.ones(len(batch), np.bool_)
+# Bits of whom a rule concerns, and of the level: a rule applies where all of its bits are set.
+_BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS))}
+# For each rule: the bit of its fact, whom it concerns, its verdict.
+_TABLE: tuple[Longs, Longs, Longs] = (
+    np.array([FACT_BIT[rule.fact] for rule in RULES]),
+    np.array([_BITS[rule.who] | (_BITS[RECOMMENDATIONS] if rule.level == RECOMMENDATIONS else 0) for rule in RULES]),
+    np.array([rule.verdict for rule in RULES]),
+)
 
 
-def _recommended(batch: CandidateBatch) -> Bools:
-    foreign: Bools = ~batch["in_network"]
-    return foreign
+def _concerned(batch: CandidateBatch) -> Longs:
+    """int64 [n]: which of _BITS hold of viewer and tweet."""
+    view, viewer, author = batch.requests.view, batch.viewer, batch["author"]
+    foreign = ~batch["in_network"]
+    other = batch["original_author"] != viewer
+    stranger = batch["is_reply"] & other  # of a reply, unless the two follow each other
+    rows = np.flatnonzero(stranger & batch["in_network"])
+    stranger[rows] = ~np.isfinite(followed_since(view, author[rows], viewer[rows], batch.now_h[rows]))
+    holds: dict[str, Bools] = {
+        "anybody": np.ones(len(batch), np.bool_),
+        "not_author": other,
+        "not_follower": other & foreign,
+        "not_friend_of_reply": stranger,
+        "sensitive_unwanted": ~view.users["allows_sensitive"][viewer],
+        RECOMMENDATIONS: foreign,
+    }
+    bits = np.zeros(len(batch), np.int64)
+    for name, bit in _BITS.items():
+        bits |= holds[name] * np.int64(bit)
+    return bits
 
 
-def _not_author(batch: CandidateBatch) -> Bools:
-    return np.not_equal(batch["original_author"], batch.viewer)
-
-
-def _not_follower(batch: CandidateBatch) -> Bools:
-    return _not_author(batch) & _recommended(batch)
-
-
-def _sensitive_unwanted(batch: CandidateBatch) -> Bools:
-    wanted: Bools = batch.requests.view.users["allows_sensitive"][batch.viewer]
-    return ~wanted
-
-
-def _not_friend_of_reply(batch: CandidateBatch) -> Bools:
-    back = followed_since(batch.requests.view, batch["author"], batch.viewer, batch.now_h)
-    friends = np.isfinite(back) & batch["in_network"]
-    concerned: Bools = batch["is_reply"] & _not_author(batch) & ~friends
-    return concerned
-
-
-# Whom a rule concerns; each is worked out when a rule first has a row to ask about.
-_WHO: dict[str, Callable[[CandidateBatch], Bools]] = {
-    "anybody": _anybody,
-    "not_author": _not_author,
-    "not_follower": _not_follower,
-    "not_friend_of_reply": _not_friend_of_reply,
-    "sensitive_unwanted": _sensitive_unwanted,
-}
-assert set(_WHO) == set(get_args(Who))
+@kernel
+def _judge(
+    facts: Longs, concerned: Longs, on: Bools, fact_bit: Longs, concerns: Longs, severity: Longs
+) -> tuple[Floats, Ints]:
+    verdict = np.full(facts.size, ALLOW, np.float32)
+    decided = np.full(facts.size, NO_RULE, np.int32)
+    for i in range(facts.size):
+        for rule in range(on.size):
+            applies = on[rule] and (facts[i] >> fact_bit[rule]) & 1 and concerned[i] & concerns[rule] == concerns[rule]
+            if applies and severity[rule] > verdict[i]:
+                verdict[i], decided[i] = severity[rule], rule
+                if severity[rule] == DROP:
+                    break
+    return verdict, decided
 
 
 def _facts(batch: CandidateBatch, withheld: Mapping[int, tuple[str, ...]]) -> Longs:
@@ -136,7 +131,7 @@ def _facts(batch: CandidateBatch, withheld: Mapping[int, tuple[str, ...]]) -> Lo
         view, viewer, now_h = batch.requests.view, batch.viewer[blocked], batch.now_h[blocked]
         authors = (batch["author"][blocked], batch["original_author"][blocked])
         mine = np.any([given(view, "block", viewer, author, now_h) for author in authors], axis=0)
-        theirs = np.any([given(view, "block", author, viewer, now_h) for author in authors], axis=0)
+        theirs = np.any([given_by_each(view, "block", author, viewer, now_h) for author in authors], axis=0)
         facts[blocked] |= mine.astype(np.int64) << FACT_BIT["viewer_blocks"]
         facts[blocked] |= theirs.astype(np.int64) << FACT_BIT["blocked_by"]
     if withheld:
