@@ -25,6 +25,8 @@ class CompetitorAuthors(Filter):
 
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: in-network, a retweet, or by somebody who is not on the list."""
+        if not self.authors:
+            return np.ones(len(batch), np.bool_)
         listed = np.isin(batch["author"], np.asarray(self.authors, dtype=np.int32))
         kept: Bools = batch["in_network"] | batch["is_retweet"] | ~listed
         return kept

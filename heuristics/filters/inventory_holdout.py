@@ -34,6 +34,8 @@ class InventoryHoldout(Filter):
         """bool [n]: whether the draw for this viewer and tweet is at least the percentage of its kind."""
         percent = np.full(len(TWEET_KINDS), self.originals_percent, np.uint64)
         percent[REPLY], percent[RETWEET] = self.replies_percent, self.retweets_percent
+        if not percent.any():
+            return np.ones(len(batch), np.bool_)
         drawn = rng.hashed(batch.requests.seed, "inventory holdout", batch.viewer, batch["tweet"])
         kept: Bools = drawn % np.uint64(BUCKETS) >= percent[batch["kind"]]
         return kept

@@ -17,9 +17,9 @@ def _named(bits: int, labels: tuple[str, ...]) -> set[str]:
 
 def test_a_tweet_has_its_own_labels_and_those_of_what_it_retweets() -> None:
     world = mini_world(users=24, tweets=240)
-    batch = fake_batch([120, 120], now_h=[48.0, 20.0], view=PlatformView(world, 48.0))
+    batch = fake_batch([120, 80], now_h=[48.0, 24.0], view=PlatformView(world, 48.0))
     batch = hydrate(batch, ("tweet_labels", "author_labels", "nsfw"))
-    plain = [Plain(world, 0, 48.0), Plain(world, 0, 20.0)]
+    plain = [Plain(world, 0, 48.0), Plain(world, 0, 24.0)]
     for row, tweet in enumerate(batch["tweet"].tolist()):
         known = plain[int(batch.request[row])]
         mine = set().union(*(known.tweet_labels[one] for one in known.both(tweet)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from funnel.compose import stage_classes
 from funnel.core import rng
 from funnel.core.actions import ACTION_CODE
 from funnel.core.batch import CandidateBatch
@@ -292,3 +294,14 @@ def test_settings_out_of_bounds_are_refused() -> None:
     ):
         with pytest.raises(ValidationError):
             make()
+
+
+def test_the_page_about_filters_names_each_of_them_with_its_constant() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "heuristics_filters.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    filters = {name for name, kind in stage_classes().items() if issubclass(kind, Filter)}
+    assert filters - set(rows) == set()
+    for name, constant in (("already_seen", "48 h"), ("previously_served", "10 min, 100 ids"), ("too_old", "48 h")):
+        assert f"| {constant} |" in rows[name]
+    for name, constant in (("feedback_fatigue", "14 d"), ("support_account_replies", "60 s")):
+        assert f"| {constant} |" in rows[name]
