@@ -50,6 +50,7 @@ STAGE_PACKAGES = (
     "heuristics.filters",
     "heuristics.boosts",
     "heuristics.selectors",
+    "heuristics.visibility",
     "heuristics.mixer",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")

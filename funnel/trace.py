@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from funnel.pipeline import Funnel
 
 _TRACED = ("tweet", "author", "light_score", "value", "score", "age_h", "in_network")
-_TRACED_PREFIXES = ("from.", "source_score.", "p.", "boost.")
+_TRACED_PREFIXES = ("from.", "source_score.", "p.", "boost.", "visibility.")
 
 
 def is_traced(column: str) -> bool:

@@ -45,7 +45,16 @@ SMALL: dict[str, object] = {
     "min_interest": 0.0,
     "min_score": 0.0,
     "max_age_h": 20.0,
+    # Rules that concern few or none by default.
+    "window_min": 2880.0,
+    "authors": (0, 1, 2),
+    "words": ("word0", "word1", "word2"),
+    "min_delay_s": 10_000.0,
+    "max_account_age_h": 20_000.0,
+    "originals_percent": 20,
 }
+# Columns of other stages that stand for something: the values that they can have.
+CODES: dict[str, tuple[float, ...]] = {"visibility.verdict": (-1.0, 1.0, 10.0, 16.0)}
 # Candidates of the requests of most checks: many, one, none, some, two.
 COUNTS = (80, 1, 0, 40, 2)
 Answer = dict[str, Array]
@@ -143,7 +152,10 @@ def with_needs(stage: Stage, batch: CandidateBatch) -> CandidateBatch:
     for name in stage.needs:
         if name not in batch:
             drawn = rng.uniform(0, f"made up {name}", batch.viewer, batch["tweet"])
-            made_up[name] = drawn < 0.5 if name.startswith("from.") else (np.ceil(drawn * 4) / 4).astype(np.float32)
+            quarter = np.ceil(drawn * 4)
+            made_up[name] = drawn < 0.5 if name.startswith("from.") else (quarter / 4).astype(np.float32)
+            if name in CODES:
+                made_up[name] = np.asarray(CODES[name], np.float32)[quarter.astype(np.int64) - 1]
     return batch.with_columns(made_up).only(tuple(dict.fromkeys(("tweet", "author", *stage.needs))))
 
 
@@ -482,7 +494,8 @@ def _everything(given: CandidateBatch | Requests, workshop: Workshop) -> Iterato
     if isinstance(given, CandidateBatch):
         yield from ((f"column {name!r}", given[name]) for name in given.names)
     yield from ((f"asset {name!r}", values) for name, values in workshop.assets.items())
-    for table in ("users", "follows", "tweets", "impressions", "engagements", "feedback", "tweet_words"):
+    read = ("users", "follows", "tweets", "impressions", "engagements", "feedback", "tweet_words")
+    for table in (*read, "tweet_labels", "user_labels", "subscriptions"):
         yield from ((f"{table}.{name}", values) for name, values in workshop.world.table(table).items())
 
 

@@ -19,7 +19,18 @@ from funnel.core import rng
 from funnel.core.actions import ACTION_CODE, ACTIONS
 from funnel.core.arrays import Array, Longs
 from funnel.core.batch import CandidateBatch, Requests
-from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, QUOTE, REPLY, REPORT, RETWEET, SEE_FEWER
+from funnel.core.tables import (
+    BLOCK,
+    MUTE,
+    MUTE_KEYWORD,
+    QUOTE,
+    REPLY,
+    REPORT,
+    RETWEET,
+    SEE_FEWER,
+    TWEET_LABELS,
+    USER_LABELS,
+)
 from funnel.core.world import Columns, PlatformView, WorldMeta, WorldTables
 
 # `--set` values with which the tiny world trains in seconds.
@@ -85,6 +96,7 @@ def mini_world(
         "engagements": _engagements(draw, written, impressions, hours),
         "feedback": _feedback(draw, written, users, words, hours, feedback),
         "lists": _lists(draw, users),
+        **_labels(seed, written, users, hours),
     }
     meta = WorldMeta(f"mini{seed}", end_h=hours, train_until_h=0.8 * hours, viewer_count=users)
     return WorldTables(meta, tables)
@@ -99,7 +111,7 @@ def mini_view(now_h: float | None = None, *, assets: Columns | None = None, **wo
 def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTables:
     """The same world up to `now_h` and another one afterwards: what happens later is shuffled and partly dropped."""
     draw = rng.stream(seed, "altered")
-    names = ("users", "tweets", "texts", "vocabulary", "lists")
+    names = ("users", "tweets", "texts", "vocabulary", "lists", "subscriptions")
     tables = {name: dict(world.table(name)) for name in names}
     later = world.table("tweets")["time_h"] >= now_h
     for column in ("author", "language", "has_image", "video_s", "length"):
@@ -107,7 +119,7 @@ def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTa
         values[later] = draw.permutation(values[later])
         tables["tweets"][column] = values
     tables["tweet_words"] = dict(world.table("tweet_words"))
-    for name in ("impressions", "engagements", "feedback"):
+    for name in ("impressions", "engagements", "feedback", "tweet_labels", "user_labels"):
         tables[name] = _altered(draw, world.table(name), now_h)
     known = tables["engagements"]["time_h"] < now_h
     tables["engagements"]["impression"] = np.where(known, tables["engagements"]["impression"], -1).astype(np.int32)
@@ -210,6 +222,7 @@ def _users(draw: np.random.Generator, users: int) -> dict[str, Array]:
     flag = {name: draw.random(users) < share for name, share in (("verified", 0.3), ("creator", 0.2))}
     protected = np.arange(users) % 10 == 4
     suspended = np.arange(users) % 30 == 7
+    ids = np.arange(users)
     return {
         "handle": np.array([f"user{i}" for i in range(users)], dtype=object),
         "created_h": -draw.uniform(100.0, 50_000.0, users),
@@ -217,6 +230,8 @@ def _users(draw: np.random.Generator, users: int) -> dict[str, Array]:
         **flag,
         "protected": protected,
         "suspended": suspended,
+        "country": (ids % 4).astype(np.int8),
+        "allows_sensitive": ids % 5 == 2,
     }
 
 
@@ -271,6 +286,7 @@ def _tweets(draw: np.random.Generator, users: int, tweets: int, hours: float) ->
         "mention_count": draw.integers(0, 2, tweets).astype(np.int16),
         "length": draw.integers(10, 280, tweets).astype(np.int16),
         "sensitive": draw.random(tweets) < 0.05,
+        "exclusive": np.isin(kind, (0, QUOTE)) & (np.arange(tweets) % 11 == 3),
     }
 
 
@@ -393,12 +409,37 @@ def _lists(draw: np.random.Generator, users: int) -> dict[str, Array]:
     }
 
 
+def _labels(seed: int, tweets: dict[str, Array], users: int, hours: float) -> dict[str, dict[str, Array]]:
+    """A label on every eighth tweet and every third user, and a subscription of every second user."""
+    draw = rng.stream(seed, "mini world labels")
+    count = tweets["author"].size
+    tables: dict[str, dict[str, Array]] = {}
+    for table, column, size, known in (("tweet_labels", "tweet", count, count), ("user_labels", "user", users, users)):
+        n = known // (8 if column == "tweet" else 3)
+        which = draw.choice(size, n, replace=False).astype(np.int32)
+        since = tweets["time_h"][which] if column == "tweet" else np.zeros(n)
+        # Half of the labels come at once (a user's long ago), the others later.
+        time_h = np.minimum(since + np.where(draw.random(n) < 0.5, 0.0, draw.uniform(0.0, hours / 2, n)), hours)
+        label = draw.integers(0, len(TWEET_LABELS if column == "tweet" else USER_LABELS), n).astype(np.int8)
+        order = np.argsort(time_h, kind="stable")
+        tables[table] = {column: which[order], "label": label[order], "time_h": time_h[order]}
+    payers = np.arange(0, max(users - 1, 0), 2)
+    paid = (payers + draw.integers(1, max(users - 1, 2), payers.size)) % max(users - 1, 1)
+    since = draw.uniform(-hours, hours, payers.size)
+    tables["subscriptions"] = {
+        "subscriber": payers.astype(np.int32),
+        "author": paid.astype(np.int32),
+        "time_h": since,
+    }
+    return tables
+
+
 def _altered(draw: np.random.Generator, table: Columns, now_h: float) -> dict[str, Array]:
     """The rows before `now_h`, then half of the later ones with their users shuffled."""
     end = int(np.searchsorted(table["time_h"], now_h))
     later = end + np.flatnonzero(draw.random(table["time_h"].size - end) < 0.5)
     rows = np.concatenate([np.arange(end), later])
     columns = {name: values[rows].copy() for name, values in table.items()}
-    who = columns["user" if "user" in columns else "viewer"]
+    who = next(columns[name] for name in ("user", "viewer", "tweet") if name in columns)
     who[end:] = draw.permutation(who[end:])
     return columns

@@ -167,6 +167,13 @@ class WorldTables:
             tweets = self.table("tweets")
             ids = np.arange(self.count("tweets"), dtype=np.int32)
             return tweets["author"], ids, tweets["author"], tweets["time_h"], None
+        if what == "tweet_label":
+            labels = self.table("tweet_labels")
+            author = self.table("tweets")["author"][labels["tweet"]]
+            return author, labels["tweet"], author, labels["time_h"], None
+        if what == "user_label":
+            labels = self.table("user_labels")
+            return labels["user"], np.full(labels["user"].size, -1, np.int32), labels["user"], labels["time_h"], None
         if (what in FEEDBACK_KINDS and what not in ACTION_CODE) or what in ("block", "mute"):
             table = self.table("feedback")
             given = np.flatnonzero(table["kind"] == FEEDBACK_KINDS.index(what)).astype(np.int32)
@@ -179,7 +186,7 @@ class WorldTables:
             codes = [ACTION_CODE[name] for name in (PUBLIC_ACTIONS if what == "public" else (what,))]
             rows = np.flatnonzero(np.isin(table["action"], codes)).astype(np.int32)
         else:
-            known = ("tweet", "impression", "public", *ACTION_NAMES, *FEEDBACK_KINDS)
+            known = ("tweet", "impression", "public", "tweet_label", "user_label", *ACTION_NAMES, *FEEDBACK_KINDS)
             raise ContractError(f"events({what!r})", f"unknown kind of event — {nearest(what, known)}")
         viewer, tweet, time_h = (
             table[name] if rows is None else table[name][rows] for name in ("viewer", "tweet", "time_h")
@@ -309,7 +316,8 @@ class PlatformView:
         """Events of one kind grouped by "tweet", "viewer", "author" (of the tweet), "viewer_author" or "viewer_tweet".
 
         what: an action's name, "public" (any of PUBLIC_ACTIONS), "impression", "tweet" (the writing of one, by
-        author), or a kind of feedback ("see_fewer", "block", "mute", "mute_keyword"; by "viewer" or "viewer_author").
+        author), a kind of feedback ("see_fewer", "block", "mute", "mute_keyword"; by "viewer" or "viewer_author"), or
+        "tweet_label" (by "tweet") and "user_label" (by "author").
         Pairs are looked up by `pair_keys(viewer, author)`. `row` of the index points into the table of the events.
         """
         return self._world.index(what, by).until(self.now_h)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from funnel.features import affinity, author, base, context, similarity, tweet, viewer
+from funnel.features import (
+    affinity,
+    author,
+    base,
+    context,
+    conversation,
+    labels,
+    similarity,
+    social,
+    tweet,
+    viewer,
+)
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
 # The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
@@ -23,11 +34,14 @@ __all__ = [
     "author",
     "base",
     "context",
+    "conversation",
     "hydrate",
+    "labels",
     "lookup",
     "matrix",
     "model_features",
     "similarity",
+    "social",
     "tweet",
     "viewer",
 ]

@@ -13,11 +13,13 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from funnel.core.batch import CandidateBatch
 from funnel.core.tables import ORIGINAL, REPLY, RETWEET
 from funnel.core.world import PlatformView
-from funnel.features.kernels import edge_time, has_muted_word, pair_slots
+from funnel.features.kernels import edge_time, gave, has_muted_word, pair_slots
 from funnel.features.registry import FIXED, feature
 
 # Impressions are remembered for two days: home-mixer, TweetImpressionsQueryFeatureHydrator.scala.
 SEEN_FOR_H = 48.0
+# Ids served lately, at most so many: home-mixer, PersistenceStoreQueryFeatureHydrator.scala.
+SERVED_AT_MOST = 100
 
 
 @feature("author", unit="user", group="base", rule=FIXED)
@@ -89,18 +91,38 @@ def is_own(batch: CandidateBatch) -> Bools:
     return own
 
 
-@feature("seen", unit="flag", group="base", needs=("original",))
-def seen(batch: CandidateBatch) -> Bools:
-    """The tweet, or the one it retweets, was shown to the viewer in the last 48 h (PreviouslySeenTweetsFilter)."""
+@feature("internal.shown_h", unit="h", group="internal", needs=("original",))
+def shown_h(batch: CandidateBatch) -> Doubles:
+    """When the tweet, or the one it retweets, was last shown to the viewer; -inf if never."""
     index = _of(batch).events("impression", by="viewer_tweet")
     assert index.keys is not None
-    since = batch.now_h - SEEN_FOR_H
-    shown = index.last_h(pair_slots(index.keys, batch.viewer, batch["tweet"]), batch.now_h) >= since
+    shown = index.last_h(pair_slots(index.keys, batch.viewer, batch["tweet"]), batch.now_h)
     retweets = np.flatnonzero(batch["original"] != batch["tweet"])
     if retweets.size:
         slots = pair_slots(index.keys, batch.viewer[retweets], batch["original"][retweets])
-        shown[retweets] |= index.last_h(slots, batch.now_h[retweets]) >= since[retweets]
+        shown[retweets] = np.maximum(shown[retweets], index.last_h(slots, batch.now_h[retweets]))
     return shown
+
+
+@feature("seen", unit="flag", group="base", needs=("internal.shown_h",))
+def seen(batch: CandidateBatch) -> Bools:
+    """The tweet, or the one it retweets, was shown to the viewer in the last 48 h (PreviouslySeenTweetsFilter)."""
+    remembered: Bools = batch["internal.shown_h"] >= batch.now_h - SEEN_FOR_H
+    return remembered
+
+
+@feature("served_h", unit="h", group="base", needs=("internal.shown_h",))
+def served_h(batch: CandidateBatch) -> Floats:
+    """Hours since the tweet, or its original, was among the viewer's newest 100 impressions; infinite if it is not."""
+    index = _of(batch).events("impression", by="viewer")
+    viewer = batch.requests.viewer.astype(np.int64)
+    seen_by = index.count(viewer, batch.requests.now_h)
+    last = np.full(viewer.size, np.inf)
+    some = np.flatnonzero(seen_by)
+    oldest = index.offsets[viewer[some]] + np.maximum(seen_by[some] - SERVED_AT_MOST, 0)
+    last[some] = index.time_h[oldest]
+    shown = batch["internal.shown_h"]
+    return np.where(shown >= batch.per_request(last), batch.now_h - shown, np.inf).astype(np.float32)
 
 
 @feature("blocked", unit="flag", group="base", needs=("author", "original_author"))
@@ -174,6 +196,13 @@ def given(view: PlatformView, what: str, giver: Ints, about: Ints, now_h: Double
     return index.count(pair_slots(index.keys, giver, about), now_h) > 0
 
 
+def given_by_each(view: PlatformView, what: str, giver: Ints, about: Ints, now_h: Doubles) -> Bools:
+    """The same as `given` where the giver is another one in each row: reads the few that each of them gave."""
+    index = view.events(what, by="viewer")
+    seen = np.minimum(now_h, index.horizon_h)
+    return gave(index.offsets, index.time_h, index.row, view.feedback["author"], giver, about, seen)
+
+
 def _of(batch: CandidateBatch) -> PlatformView:
     return batch.requests.view
 
@@ -183,9 +212,13 @@ def _of_tweet(batch: CandidateBatch, column: str) -> Array:
 
 
 def _either_author(batch: CandidateBatch, what: str, *, towards_viewer: bool = False) -> Bools:
-    view, viewer, now_h = _of(batch), batch.viewer, batch.now_h
-    by_author, by_original = (
-        given(view, what, whom, viewer, now_h) if towards_viewer else given(view, what, viewer, whom, now_h)
-        for whom in (batch["author"], batch["original_author"])
-    )
-    return by_author | by_original
+    view, author, original = _of(batch), batch["author"], batch["original_author"]
+    others = np.flatnonzero(author != original)
+    viewer, now_h = batch.viewer[others], batch.now_h[others]
+    if towards_viewer:
+        by_either = given_by_each(view, what, author, batch.viewer, batch.now_h)
+        by_either[others] |= given_by_each(view, what, original[others], viewer, now_h)
+    else:
+        by_either = given(view, what, batch.viewer, author, batch.now_h)
+        by_either[others] |= given(view, what, viewer, original[others], now_h)
+    return by_either

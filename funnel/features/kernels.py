@@ -68,6 +68,22 @@ def pair_slots(keys: Longs, first: Ints, second: Ints) -> Longs:
 
 
 @kernel
+def gave(
+    offsets: Longs, times: Doubles, rows: Ints, about_of_row: Ints, giver: Ints, about: Ints, now: Doubles
+) -> Bools:
+    """bool [n]: whether one of the giver's events before now is about about[i]; offsets: by giver."""
+    out = np.zeros(giver.size, np.bool_)
+    for i in range(giver.size):
+        for e in range(offsets[giver[i]], offsets[giver[i] + 1]):
+            if times[e] >= now[i]:
+                break
+            if about_of_row[rows[e]] == about[i]:
+                out[i] = True
+                break
+    return out
+
+
+@kernel
 def has_muted_word(
     mutes: Longs,
     mute_h: Doubles,

@@ -1,0 +1,1 @@
+"""Visibility: what a viewer may see of a tweet, by ordered rules over labels, relationships, settings and countries."""
