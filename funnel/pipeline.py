@@ -19,8 +19,9 @@ from funnel.core.arrays import Array, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, ContractError, FunnelWarning, nearest
 from funnel.core.kernels.merging import merge_lists
+from funnel.core.page import MixedPages
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Boost, Filter, Scorer, Selector, Source, Stage
+from funnel.core.stage import BatchJob, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
 from funnel.store import digest
@@ -142,7 +143,7 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
     if not sources:
         raise ConfigError(name, "has no source — nothing could ever be shown")
     columns = {*_ALWAYS, *(f"from.{source}" for source in sources), *(f"source_score.{source}" for source in sources)}
-    ranked = selected = False
+    ranked = selected = mixed = False
     for place, slot in enumerate(stages):
         where = f"{name}.{slot.name}"
         stage = slot.part
@@ -154,6 +155,10 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
             raise ConfigError(where, f"is a {stage.kind} and must come after the stage that adds `{VALUE}`")
         if isinstance(stage, Scorer | Boost) and selected:
             raise ConfigError(where, f"is a {stage.kind} and must come before the first selector")
+        if isinstance(stage, Mixer) and not selected:
+            raise ConfigError(where, "is a mixer and must come after the selectors")
+        if mixed and not isinstance(stage, Mixer):
+            raise ConfigError(where, f"is a {stage.kind} and must come before the first mixer")
         _check_needs(where, stage, columns, assets)
         for column in stage.adds:
             if column in columns or column in FEATURES:
@@ -165,6 +170,7 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
         if isinstance(stage, Boost):
             columns.add(f"boost.{slot.name}")
         selected = selected or isinstance(stage, Selector)
+        mixed = mixed or isinstance(stage, Mixer)
     if not selected:
         raise ConfigError(name, "has no selector — the page needs an order, for instance `top_k`")
 
@@ -208,8 +214,10 @@ class _Run:
     def through(self) -> BatchTrace:
         """All stages in order."""
         sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
+        mixers = [slot for slot in self.slots if isinstance(slot.part, Mixer)]
         self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
-        for place, slot in enumerate(self.slots[len(sources) :], start=len(sources) + 1):
+        ranking = self.slots[len(sources) : len(self.slots) - len(mixers)]
+        for place, slot in enumerate(ranking, start=len(sources) + 1):
             started = perf_counter()
             n_in = len(self.batch)
             self._apply(slot)
@@ -217,12 +225,14 @@ class _Run:
                 self._forget(self.slots[place:])
             self._count(slot.name, slot.part.kind, n_in, len(self.batch), started)
         self._cut_to_size()
+        mixed = self._mix(mixers)
         removed_by = self.removed_by
         if int((removed_by < 0).sum()) != len(self.batch):
             raise ContractError("runner", "a candidate is neither on the page nor removed")
         return BatchTrace(
-            self.requests, self.retrieved, removed_by, self.batch, self.snapshots, self.counts, self.warnings
-        )
+            self.requests, self.retrieved, removed_by, self.batch, self.snapshots, self.counts, self.warnings,
+            mixed.modules,
+        )  # fmt: skip
 
     def _retrieve(self, slot: Slot) -> CandidateBatch:
         started = perf_counter()
@@ -310,6 +320,20 @@ class _Run:
             self._keep(np.flatnonzero(place < self.size))
             if len(self.batch) < n_in:
                 self._count("size", "selector", n_in, len(self.batch), started)
+
+    def _mix(self, mixers: Sequence[Slot]) -> MixedPages:
+        """Modules between the tweets of the page, which stay as they are."""
+        pages = MixedPages.of(self.batch)
+        for slot in mixers:
+            started, mixer = perf_counter(), slot.part
+            assert isinstance(mixer, Mixer)
+            self.batch = hydrate(self.batch, mixer.needs)
+            given = MixedPages(self.batch, pages.modules)
+            pages = mixer.insert(given)
+            if pages.tweets is not given.tweets or len(pages.modules) != len(self.requests):
+                raise ContractError(slot.name, "a mixer must leave the tweets of all pages as they are")
+            self._count(slot.name, "mixer", len(self.batch), len(self.batch), started)
+        return pages
 
     def _keep(self, rows: Longs) -> None:
         """Go on with some rows; book the others under the stage at work."""
