@@ -24,6 +24,7 @@ from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
+from funnel.oracle_stage import SeesTruth
 from funnel.store import digest
 from funnel.trace import BatchTrace, Pages, StageCount, is_traced
 from funnel.world import World
@@ -47,6 +48,14 @@ class Funnel:
         self.trained = False
         self._last_view: PlatformView | None = None
         check_wiring(name, self.jobs, self.stages)
+        for slot in self.stages:
+            if isinstance(slot.part, SeesTruth):
+                slot.part.lend(lambda: world.oracle)
+
+    @property
+    def sees_truth(self) -> bool:
+        """Whether a stage reads the world's truth: then it is a bound, not a recommender."""
+        return any(isinstance(slot.part, SeesTruth) for slot in self.stages)
 
     @property
     def config(self) -> dict[str, object]:
