@@ -30,8 +30,8 @@ from funnel.core.world import PlatformView
 class Popular(Source):
     """Tweets with the most favourites, retweets and replies; an author's own do not count.
 
-    Engaging with a retweet is engaging with the tweet it carries. Retweets, replies and tweets by protected or suspended
-    accounts are left out.
+    Engaging with a retweet is engaging with the tweet it carries. Retweets, replies and tweets by protected or
+    suspended accounts are left out.
     """
 
     signal: tuple[str, ...] = Field(PUBLIC_ACTIONS, min_length=1, description="engagements that are counted")

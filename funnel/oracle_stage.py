@@ -2,9 +2,9 @@
 
     - {use: "funnel.oracle_stage:OracleValue", name: oracle_value, weights: {favorite: 1}}
 
-Stages see a `PlatformView`, which knows no truth. This one is no part of the stage packages: it lives beside the runner,
-which lends it the world's oracle (docs/adr/007-the-oracle-is-lent-to-one-stage.md). Every funnel that names it says so
-by `Funnel.sees_truth`.
+Stages see a `PlatformView`, which knows no truth. This one is no part of the stage packages: it lives beside the
+runner, which lends it the world's oracle (docs/adr/007-the-oracle-is-lent-to-one-stage.md). Every funnel that names
+it says so by `Funnel.sees_truth`.
 """
 
 from __future__ import annotations
@@ -78,6 +78,6 @@ class OracleValue(Scorer, SeesTruth):
         )
         if self.satisfaction:
             total = total + self.satisfaction * oracle.satisfaction(viewer, batch["tweet"])
-        lowest = -(sum(given for given in self.weights.values() if given < 0) - abs(self.satisfaction))
-        below = self.epsilon * np.maximum(total + lowest, 0.0) / max(lowest, self.epsilon)
+        deepest = abs(self.satisfaction) - sum(given for given in self.weights.values() if given < 0)
+        below = self.epsilon * np.maximum(total + deepest, 0.0) / max(deepest, self.epsilon)
         return {"value": np.where(total >= 0, total + self.epsilon, np.minimum(below, self.epsilon)).astype(np.float32)}

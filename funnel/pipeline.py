@@ -160,14 +160,7 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
             raise ConfigError(where, "is a batch job — list it under `jobs:`")
         if isinstance(stage, Source) and place >= len(sources):
             raise ConfigError(where, "is a source and must come before everything that is none")
-        if isinstance(stage, Boost | Selector) and not ranked:
-            raise ConfigError(where, f"is a {stage.kind} and must come after the stage that adds `{VALUE}`")
-        if isinstance(stage, Scorer | Boost) and selected:
-            raise ConfigError(where, f"is a {stage.kind} and must come before the first selector")
-        if isinstance(stage, Mixer) and not selected:
-            raise ConfigError(where, "is a mixer and must come after the selectors")
-        if mixed and not isinstance(stage, Mixer):
-            raise ConfigError(where, f"is a {stage.kind} and must come before the first mixer")
+        _check_place(where, stage, ranked=ranked, selected=selected, mixed=mixed)
         _check_needs(where, stage, columns, assets)
         for column in stage.adds:
             if column in columns or column in FEATURES:
@@ -182,6 +175,18 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
         mixed = mixed or isinstance(stage, Mixer)
     if not selected:
         raise ConfigError(name, "has no selector — the page needs an order, for instance `top_k`")
+
+
+def _check_place(where: str, stage: Stage, *, ranked: bool, selected: bool, mixed: bool) -> None:
+    """Value, then boosts, then selectors, then mixers."""
+    if isinstance(stage, Boost | Selector) and not ranked:
+        raise ConfigError(where, f"is a {stage.kind} and must come after the stage that adds `{VALUE}`")
+    if isinstance(stage, Scorer | Boost) and selected:
+        raise ConfigError(where, f"is a {stage.kind} and must come before the first selector")
+    if isinstance(stage, Mixer) and not selected:
+        raise ConfigError(where, "is a mixer and must come after the selectors")
+    if mixed and not isinstance(stage, Mixer):
+        raise ConfigError(where, f"is a {stage.kind} and must come before the first mixer")
 
 
 def _check_jobs(name: str, jobs: Sequence[Slot]) -> set[str]:

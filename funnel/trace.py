@@ -96,7 +96,7 @@ class Page(Sequence[dict[str, object]]):
 
     @property
     def modules(self) -> list[dict[str, object]]:
-        """What mixers put between the tweets: `place` (entries above it), `kind`, `text`, `users` and `tweets` (ids)."""
+        """What mixers put between the tweets: place (entries above), kind, text, ids of users and tweets."""
         placed = self._trace.modules[self._request] if self._trace.modules else ()
         return [
             {

@@ -38,9 +38,7 @@ class FeedbackFatigue(Boost):
 
     def __post_init__(self) -> None:
         if self._multiplier(np.zeros(1))[0] <= 0:
-            raise ConfigError(
-                "feedback_fatigue.filtered_days", "so many that the factor of the first day is not above 0"
-            )
+            raise ConfigError("feedback_fatigue.filtered_days", "so many that the first factor is not above 0")
 
     def factor(self, batch: CandidateBatch) -> Floats:
         """float32 [n] in (0, 1]: 1 where nothing was asked."""

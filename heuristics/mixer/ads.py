@@ -1,9 +1,9 @@
 """Ads between the tweets.
 
-Source: xai-org/x-algorithm (2026), home-mixer ads blending: at least 5 posts on the page, 3 posts between ads by default
-and never fewer than 2, no ad beside a post that is no safe company (`partition_organic_low_risk`), and at most half as many
-ads as safe posts. In 2023 the ad server said where each ad goes (Goldfinch) and its spacing was not published; the order
-of the tweets was kept too.
+Source: xai-org/x-algorithm (2026), home-mixer ads blending: at least 5 posts on the page, 3 posts between ads by
+default and never fewer than 2, no ad beside a post that is no safe company (`partition_organic_low_risk`), and at
+most half as many ads as safe posts. In 2023 the ad server said where each ad goes (Goldfinch) and its spacing was not
+published; the order of the tweets was kept too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A reply is shown with what it answers.
 
-Source: twitter/the-algorithm (2023), home-mixer/.../for_you/candidate_source/ScoredTweetsProductCandidateSource.scala: a
-conversation module has three tweets at most (MaxModuleSize 3): the root, the latest ancestor between, and the reply that
-was ranked; it counts as one entry and stands where the reply stands. Here the ancestors are a module above the reply. A
-tweet is shown once a page; what the viewer may not see (blocked, muted, protected, suspended authors) is left out.
+Source: twitter/the-algorithm (2023),
+home-mixer/.../for_you/candidate_source/ScoredTweetsProductCandidateSource.scala: a conversation module has three
+tweets at most (MaxModuleSize 3): the root, the latest ancestor between, and the reply that was ranked; it counts as
+one entry and stands where the reply stands. Here the ancestors are a module above the reply. A tweet is shown once a
+page; what the viewer may not see (blocked, muted, protected, suspended authors) is left out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A glimpse of a tweet that only subscribers can read.
 
-Source: twitter/the-algorithm (2023), home-mixer/.../for_you/param/ForYouParam.scala: position 3 (from 0), one at most, at
-least 2 hours between two; the text must have more than 100 characters (TweetPreviewTextFilter.scala, whose rules about
-line breaks and links at the beginning need the text itself and are left out). The preview is the newest such tweet of
-the last day by an author whom the viewer follows and does not pay for.
+Source: twitter/the-algorithm (2023), home-mixer/.../for_you/param/ForYouParam.scala: position 3 (from 0), one at
+most, at least 2 hours between two; the text must have more than 100 characters (TweetPreviewTextFilter.scala, whose
+rules about line breaks and links at the beginning need the text itself and are left out). The preview is the newest
+such tweet of the last day by an author whom the viewer follows and does not pay for.
 """
 
 from __future__ import annotations

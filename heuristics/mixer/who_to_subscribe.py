@@ -1,8 +1,8 @@
 """Authors to pay for, on a page now and then.
 
-Source: twitter/the-algorithm (2023), home-mixer/.../for_you/param/ForYouParam.scala: position 7 (from 0), at least 1,800
-minutes between two injections. What proposes them is not published; here they are the creators whom the viewer follows
-and does not pay for, those first with whose tweets the viewer engaged most. The numbers of users are those of
+Source: twitter/the-algorithm (2023), home-mixer/.../for_you/param/ForYouParam.scala: position 7 (from 0), at least
+1,800 minutes between two injections. What proposes them is not published; here they are the creators whom the viewer
+follows and does not pay for, those first with whose tweets the viewer engaged most. The numbers of users are those of
 who-to-follow.
 """
 

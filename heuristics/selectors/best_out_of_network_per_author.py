@@ -39,7 +39,8 @@ class BestOutOfNetworkPerAuthor(Selector):
         # In-network rows count for nobody: each gets a key that no author has.
         key = np.where(outside, key, -1 - np.arange(len(batch)))
         best = nth_of(batch.offsets, key, score, tweet) == 0
-        return rows[best[rows]]
+        kept: Longs = rows[best[rows]]
+        return kept
 
 
 def _kind(batch: CandidateBatch) -> Array:

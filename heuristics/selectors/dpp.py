@@ -59,7 +59,7 @@ def alpha_of(theta: float) -> float:
 
 
 @kernel
-def _diverse(
+def _diverse(  # noqa: PLR0912 (one loop that shares its buffers)
     offsets: Longs,
     rows: Longs,
     score: Floats,
