@@ -10,13 +10,13 @@ and what would stand beyond the end is appended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from funnel.core.batch import CandidateBatch
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """Something on a page that is no ranked tweet.
 
     kind: "ad", "who_to_follow", …; text: what a person reads; users, tweets: ids of what it shows, in order.
@@ -28,8 +28,7 @@ class Module:
     tweets: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A module and where it stands: place counts the entries above it."""
 
     place: int
@@ -56,9 +55,9 @@ class MixedPages:
         """The pages with one more module; what stands at `place` or below moves down by one."""
         at = min(place, self.length(request))
         above = [known for known in self.modules[request] if known.place < at]
-        below = [replace(known, place=known.place + 1) for known in self.modules[request] if known.place >= at]
+        below = [Placed(known.place + 1, known.module) for known in self.modules[request] if known.place >= at]
         changed = (*above, Placed(at, module), *below)
-        return replace(self, modules=(*self.modules[:request], changed, *self.modules[request + 1 :]))
+        return MixedPages(self.tweets, (*self.modules[:request], changed, *self.modules[request + 1 :]))
 
     def entries(self, request: int) -> list[int | Module]:
         """The page from the top: rows of `tweets`, and modules."""

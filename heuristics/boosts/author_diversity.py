@@ -45,8 +45,9 @@ class AuthorDiversity(Boost):
     def factor(self, batch: CandidateBatch) -> Floats:
         """float32 [n] in [floor, 1]: 1 for the best tweet of each author in each request."""
         nth = nth_of(batch.offsets, batch["author"], batch[self.rank_by], batch["tweet"])
-        factor = (1.0 - self.floor) * np.power(self.decay, nth, dtype=np.float64) + self.floor
-        return factor.astype(np.float32)
+        known = np.array([self._of(k) for k in range(int(nth.max(initial=0)) + 1)], np.float32)
+        factor: Floats = known[nth]
+        return factor
 
     def because(self, factor: float) -> str:
         """The reason in words: how many of the author's tweets stand above."""
