@@ -47,7 +47,7 @@ SMALL: dict[str, object] = {
     "min_interest": 0.0,
     "min_score": 0.0,
     "max_age_h": 20.0,
-    "max_followers": 4,
+    "max_followers": 8,
 }
 # Candidates of the requests of most checks: many, one, none, some, two.
 COUNTS = (80, 1, 0, 40, 2)
@@ -235,7 +235,9 @@ def check_answers_have_their_shape(stage: Stage, workshop: Workshop) -> None:
             _check_mixed(stage, batch)
             continue
         said = answer(stage, batch)
-        wanted = {"filter": ("keep",), "boost": ("factor",), "selector": ("order",), "mixer": ("modules",)}.get(stage.kind, stage.adds)
+        wanted = {"filter": ("keep",), "boost": ("factor",), "selector": ("order",), "mixer": ("modules",)}.get(
+            stage.kind, stage.adds
+        )
         assert set(said) == set(wanted), f"{stage.name} gives {sorted(said)}, wants {sorted(wanted)}"
         for name, values in said.items():
             _check_column(stage, batch, name, values)
