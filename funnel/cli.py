@@ -1,4 +1,4 @@
-"""The `funnel` command: `simulate`, `explain`, `train`, `world …` and `list …`.
+"""The `funnel` command: `simulate`, `explain`, `diff`, `train`, `world …` and `list …`.
 
 Results go to stdout; progress, notes, warnings and errors go to stderr. With `--json` stdout is JSON and nothing
 else. Exit codes: 0, 2 for bad input or a failing disk (one paragraph on stderr), 130 after Ctrl-C, 1 for anything
@@ -154,6 +154,23 @@ def explain(
         from funnel.report import clean
 
         _print("\n".join(clean(line) for line in explaining.words(said)))
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="A funnel's name or YAML file.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words what differs from one funnel to another: stages, their order, settings."""
+    from funnel import diff as comparing
+
+    found = comparing.differences(a, b)
+    if as_json:
+        _emit(found)
+    else:
+        _print("\n".join(comparing.words(found)))
 
 
 @app.command()
@@ -351,13 +368,29 @@ def _show_page(pages: Pages, *, explain: bool) -> None:
     page = pages[0]
     rows = page.rows
     terms = explaining.value_terms(pages.funnel, rows)
-    why = [explaining.reason(row, parts) for row, parts in zip(rows, terms, strict=True)]
+    causes = [explaining.causes(pages.funnel, row) for row in rows]
+    why = [explaining.reason(row, parts, said) for row, parts, said in zip(rows, terms, causes, strict=True)]
     details: list[str] = []
     if explain:
-        details = ["\n".join(explaining.sums({**row, "terms": parts})) for row, parts in zip(rows, terms, strict=True)]
-    shown = report.timeline(rows, title=_title(pages, page), why=why, details=details)
+        known = [{**row, "terms": parts, "causes": said} for row, parts, said in zip(rows, terms, causes, strict=True)]
+        details = ["\n".join(explaining.sums(one)) for one in known]
+    shown = report.timeline(rows, title=_title(pages, page), why=why, details=details, modules=_modules(pages, page))
     _show(shown, report.funnel_table(pages.stages))
     _warn(pages.warnings)
+
+
+def _modules(pages: Pages, page: Page) -> list[tuple[int, str]]:
+    """(place, line) of what mixers put between the tweets."""
+    import numpy as np
+
+    world = pages.funnel.world
+    lines = []
+    for module in page.modules:
+        users, tweets = (np.asarray(module[ids], np.int64) for ids in ("users", "tweets"))
+        shown = [f"@{handle}" for handle in world.handles(users)] + [f"“{text}”" for text in world.texts(tweets)]
+        text = str(module["text"]) + (f": {' · '.join(shown)}" if shown else "")
+        lines.append((int(str(module["place"])), text))
+    return lines
 
 
 def _title(pages: Pages, page: Page) -> str:

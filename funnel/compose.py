@@ -52,6 +52,7 @@ STAGE_PACKAGES = (
     "heuristics.selectors",
     "heuristics.visibility",
     "heuristics.mixer",
+    "heuristics.baselines",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _KEYS = ("about", "extends", "jobs", "stages", "settings", "without")
@@ -97,12 +98,17 @@ def load_funnel(name: str, world: World, *, settings: Sequence[str] = ()) -> Fun
     """
     from funnel.pipeline import Funnel  # the runner needs `Slot` from here
 
+    about, jobs, stages = read_slots(name, settings=settings)
+    return Funnel(Path(name).stem, about=about, world=world, jobs=jobs, stages=stages)
+
+
+def read_slots(name: str, *, settings: Sequence[str] = ()) -> tuple[str, list[Slot], list[Slot]]:
+    """(about, jobs, stages) of a funnel by name or YAML file, on no world yet."""
     plan = _read(name, ())
     for setting in settings:
         _apply(plan, *_split(setting))
     jobs = [_slot(f"{name}.jobs", entry) for entry in plan.jobs]
-    stages = [_slot(name, entry) for entry in plan.stages]
-    return Funnel(Path(name).stem, about=plan.about, world=world, jobs=jobs, stages=stages)
+    return plan.about, jobs, [_slot(name, entry) for entry in plan.stages]
 
 
 def funnel_names() -> list[str]:

@@ -31,6 +31,9 @@ _SOURCE_WORDS = {
     "uteg": "accounts that the viewer follows engaged with it",
     "simclusters_ann": "popular in communities that the viewer belongs to",
     "twhin_ann": "close to what the viewer engages with",
+    "thunder": "from an account that the viewer follows",
+    "popular": "popular with everybody",
+    "everything": "among all recent tweets",
 }
 
 
@@ -40,6 +43,14 @@ class WeighsActions(Protocol):
 
     def terms(self, batch: CandidateBatch) -> dict[str, Floats]:
         """float32 [n] for each action: weight × p."""
+
+
+@runtime_checkable
+class SaysWhy(Protocol):
+    """A boost that can say what a factor of its means for a reader."""
+
+    def because(self, factor: float) -> str:
+        """A few words: "third tweet of this author"."""
 
 
 class Term(TypedDict):
@@ -80,6 +91,7 @@ class Explanation(TypedDict, total=False):
     terms: dict[str, Term]
     value: float
     boosts: dict[str, float]
+    causes: dict[str, str]
     score: float
     rank: int
     page_size: int
@@ -121,6 +133,8 @@ def explain(funnel: Funnel, pages: Pages, viewer: int, tweet: int) -> Explanatio
     said |= cast(Explanation, {key: found[key] for key in _CANDIDATE_KEYS if key in found and found[key] != {}})
     if found.get("p"):
         said["terms"] = value_terms(funnel, [found])[0]
+    if found.get("boosts"):
+        said["causes"] = causes(funnel, found)
     if found["removed_by"] is None:
         return said | {"verdict": SHOWN, "rank": int(str(found["rank"])), "page_size": len(page)}
     return said | _removal(funnel, pages, page, found)
@@ -148,6 +162,17 @@ def value_terms(funnel: Funnel, rows: Sequence[Mapping[str, object]]) -> list[di
         }
         for i, p in enumerate(predicted)
     ]
+
+
+def causes(funnel: Funnel, row: Mapping[str, object]) -> dict[str, str]:
+    """What each boost that changed the row's score has to say, by the boost's name."""
+    factors = {name: factor for name, factor in _boosts(row).items() if factor != 1}
+    said = {}
+    for slot in funnel.stages:
+        part: object = slot.part
+        if slot.name in factors and isinstance(part, SaysWhy):
+            said[slot.name] = part.because(factors[slot.name])
+    return said
 
 
 def _removal(funnel: Funnel, pages: Pages, page: Page, found: Mapping[str, object]) -> Explanation:
@@ -242,18 +267,27 @@ def sums(said: Mapping[str, object]) -> list[str]:
         factors = "".join(f" × {factor:g} ({name})" for name, factor in _boosts(said).items() if factor != 1)
         score = f" = score {said['score']:.5g}" if "score" in said else ""
         lines.append(f"value {said['value']:.5g}{factors}{score}")
+        why = cast(Mapping[str, str], said.get("causes", {}))
+        lines += [f"  {why[name]}: × {factor:.4g}" for name, factor in _boosts(said).items() if name in why]
     return lines
 
 
-def reason(row: Mapping[str, object], terms: Mapping[str, Term]) -> str:
-    """One line in plain words: where the tweet comes from, what makes its value, and what changed it afterwards."""
+def reason(row: Mapping[str, object], terms: Mapping[str, Term], why: Mapping[str, str] | None = None) -> str:
+    """One line in plain words: where the tweet comes from, what makes its value, and what changed it afterwards.
+
+    why: what boosts say for themselves (`causes`).
+    """
     sources = cast(Sequence[str], row["sources"])
     parts = [" and ".join(_SOURCE_WORDS.get(name, f"found by {name}") for name in sources)]
     best = sorted((t for t in terms.items() if t[1]["product"] > 0), key=lambda item: -item[1]["product"])[:2]
     if best:
         chances = (f"{name.replace('_', ' ')} ({term['p']:.1%})" for name, term in best)
         parts.append("value mostly from " + ", ".join(chances))
-    changed = [f"{name.replace('_', ' ')} ×{factor:.3g}" for name, factor in _boosts(row).items() if factor != 1]
+    changed = [
+        f"{why[name]} × {factor:.4g}" if why and name in why else f"{name.replace('_', ' ')} ×{factor:.3g}"
+        for name, factor in _boosts(row).items()
+        if factor != 1
+    ]
     parts.append(", ".join(changed))
     return "; ".join(part for part in parts if part)
 

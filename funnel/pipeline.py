@@ -19,10 +19,12 @@ from funnel.core.arrays import Array, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, ContractError, FunnelWarning, nearest
 from funnel.core.kernels.merging import merge_lists
+from funnel.core.page import MixedPages
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Boost, Filter, Scorer, Selector, Source, Stage
+from funnel.core.stage import BatchJob, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
+from funnel.oracle_stage import SeesTruth
 from funnel.store import digest
 from funnel.trace import BatchTrace, Pages, StageCount, is_traced
 from funnel.world import World
@@ -46,6 +48,14 @@ class Funnel:
         self.trained = False
         self._last_view: PlatformView | None = None
         check_wiring(name, self.jobs, self.stages)
+        for slot in self.stages:
+            if isinstance(slot.part, SeesTruth):
+                slot.part.lend(lambda: world.oracle)
+
+    @property
+    def sees_truth(self) -> bool:
+        """Whether a stage reads the world's truth: then it is a bound, not a recommender."""
+        return any(isinstance(slot.part, SeesTruth) for slot in self.stages)
 
     @property
     def config(self) -> dict[str, object]:
@@ -142,7 +152,7 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
     if not sources:
         raise ConfigError(name, "has no source — nothing could ever be shown")
     columns = {*_ALWAYS, *(f"from.{source}" for source in sources), *(f"source_score.{source}" for source in sources)}
-    ranked = selected = False
+    ranked = selected = mixed = False
     for place, slot in enumerate(stages):
         where = f"{name}.{slot.name}"
         stage = slot.part
@@ -150,10 +160,7 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
             raise ConfigError(where, "is a batch job — list it under `jobs:`")
         if isinstance(stage, Source) and place >= len(sources):
             raise ConfigError(where, "is a source and must come before everything that is none")
-        if isinstance(stage, Boost | Selector) and not ranked:
-            raise ConfigError(where, f"is a {stage.kind} and must come after the stage that adds `{VALUE}`")
-        if isinstance(stage, Scorer | Boost) and selected:
-            raise ConfigError(where, f"is a {stage.kind} and must come before the first selector")
+        _check_place(where, stage, ranked=ranked, selected=selected, mixed=mixed)
         _check_needs(where, stage, columns, assets)
         for column in stage.adds:
             if column in columns or column in FEATURES:
@@ -165,8 +172,21 @@ def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> Non
         if isinstance(stage, Boost):
             columns.add(f"boost.{slot.name}")
         selected = selected or isinstance(stage, Selector)
+        mixed = mixed or isinstance(stage, Mixer)
     if not selected:
         raise ConfigError(name, "has no selector — the page needs an order, for instance `top_k`")
+
+
+def _check_place(where: str, stage: Stage, *, ranked: bool, selected: bool, mixed: bool) -> None:
+    """Value, then boosts, then selectors, then mixers."""
+    if isinstance(stage, Boost | Selector) and not ranked:
+        raise ConfigError(where, f"is a {stage.kind} and must come after the stage that adds `{VALUE}`")
+    if isinstance(stage, Scorer | Boost) and selected:
+        raise ConfigError(where, f"is a {stage.kind} and must come before the first selector")
+    if isinstance(stage, Mixer) and not selected:
+        raise ConfigError(where, "is a mixer and must come after the selectors")
+    if mixed and not isinstance(stage, Mixer):
+        raise ConfigError(where, f"is a {stage.kind} and must come before the first mixer")
 
 
 def _check_jobs(name: str, jobs: Sequence[Slot]) -> set[str]:
@@ -208,8 +228,10 @@ class _Run:
     def through(self) -> BatchTrace:
         """All stages in order."""
         sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
+        mixers = [slot for slot in self.slots if isinstance(slot.part, Mixer)]
         self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
-        for place, slot in enumerate(self.slots[len(sources) :], start=len(sources) + 1):
+        ranking = self.slots[len(sources) : len(self.slots) - len(mixers)]
+        for place, slot in enumerate(ranking, start=len(sources) + 1):
             started = perf_counter()
             n_in = len(self.batch)
             self._apply(slot)
@@ -217,12 +239,14 @@ class _Run:
                 self._forget(self.slots[place:])
             self._count(slot.name, slot.part.kind, n_in, len(self.batch), started)
         self._cut_to_size()
+        mixed = self._mix(mixers)
         removed_by = self.removed_by
         if int((removed_by < 0).sum()) != len(self.batch):
             raise ContractError("runner", "a candidate is neither on the page nor removed")
         return BatchTrace(
-            self.requests, self.retrieved, removed_by, self.batch, self.snapshots, self.counts, self.warnings
-        )
+            self.requests, self.retrieved, removed_by, self.batch, self.snapshots, self.counts, self.warnings,
+            mixed.modules,
+        )  # fmt: skip
 
     def _retrieve(self, slot: Slot) -> CandidateBatch:
         started = perf_counter()
@@ -310,6 +334,20 @@ class _Run:
             self._keep(np.flatnonzero(place < self.size))
             if len(self.batch) < n_in:
                 self._count("size", "selector", n_in, len(self.batch), started)
+
+    def _mix(self, mixers: Sequence[Slot]) -> MixedPages:
+        """Modules between the tweets of the page, which stay as they are."""
+        pages = MixedPages.of(self.batch)
+        for slot in mixers:
+            started, mixer = perf_counter(), slot.part
+            assert isinstance(mixer, Mixer)
+            self.batch = hydrate(self.batch, mixer.needs)
+            given = MixedPages(self.batch, pages.modules)
+            pages = mixer.insert(given)
+            if pages.tweets is not given.tweets or len(pages.modules) != len(self.requests):
+                raise ContractError(slot.name, "a mixer must leave the tweets of all pages as they are")
+            self._count(slot.name, "mixer", len(self.batch), len(self.batch), started)
+        return pages
 
     def _keep(self, rows: Longs) -> None:
         """Go on with some rows; book the others under the stage at work."""

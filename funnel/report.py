@@ -148,12 +148,17 @@ def age_words(age_h: float) -> str:
 
 
 def timeline(
-    rows: Sequence[Mapping[str, object]], *, title: str, why: Sequence[str], details: Sequence[str] = ()
+    rows: Sequence[Mapping[str, object]],
+    *,
+    title: str,
+    why: Sequence[str],
+    details: Sequence[str] = (),
+    modules: Sequence[tuple[int, str]] = (),
 ) -> RenderableType:
     """The page as cards.
 
     rows: dicts with rank, handle, text, age_h, in_network, sources, score; why: one line for each row, in plain words;
-    details: more lines for each row (`--explain`).
+    details: more lines for each row (`--explain`); modules: what stands between them, (entries above it, one line).
     """
     heading = Text(clean(title), style="bold")
     if not rows:
@@ -164,8 +169,13 @@ def timeline(
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(justify="right", style="cyan", width=3)
     table.add_column(ratio=1)
+    between = dict(modules)
     for place, row in enumerate(rows):
+        while (entry := len(table.rows)) in between:
+            table.add_row("", Text(clean(between[entry]) + "\n", style="yellow", overflow="ellipsis", no_wrap=True))
         table.add_row(str(row["rank"]), _card(row, why[place], details[place] if details else ""))
+    for entry in sorted(entry for entry in between if entry >= len(table.rows)):
+        table.add_row("", Text(clean(between[entry]) + "\n", style="yellow", overflow="ellipsis", no_wrap=True))
     return Group(heading, Text(), table)
 
 

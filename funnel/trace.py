@@ -14,6 +14,7 @@ import numpy as np
 from funnel.core.arrays import Array, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError
+from funnel.core.page import Placed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +57,8 @@ class BatchTrace:
 
     retrieved: all candidates once (`tweet`), grouped by request; removed_by: int16, the place in
     `stages` of the stage that removed each, −1 if it is on the page; page: the rows shown, in order;
-    snapshots: removed rows with the columns they had, by row number in `retrieved`.
+    snapshots: removed rows with the columns they had, by row number in `retrieved`; modules: what mixers put on each
+    request's page.
     """
 
     requests: Requests
@@ -66,6 +68,7 @@ class BatchTrace:
     snapshots: list[tuple[Longs, CandidateBatch]] = field(repr=False)
     stages: list[StageCount]
     warnings: list[str]
+    modules: tuple[tuple[Placed, ...], ...] = ()
 
 
 class Page(Sequence[dict[str, object]]):
@@ -90,6 +93,21 @@ class Page(Sequence[dict[str, object]]):
         for rank, (row, text, handle) in enumerate(zip(rows, world.texts(tweets), handles, strict=True), start=1):
             row |= {"rank": rank, "text": text, "handle": handle}
         return [{key: row[key] for key in sorted(row, key=_place)} for row in rows]
+
+    @property
+    def modules(self) -> list[dict[str, object]]:
+        """What mixers put between the tweets: place (entries above), kind, text, ids of users and tweets."""
+        placed = self._trace.modules[self._request] if self._trace.modules else ()
+        return [
+            {
+                "place": known.place,
+                "kind": known.module.kind,
+                "text": known.module.text,
+                "users": list(known.module.users),
+                "tweets": list(known.module.tweets),
+            }
+            for known in placed
+        ]
 
     @property
     def removed(self) -> dict[str, int]:
@@ -137,6 +155,7 @@ class Page(Sequence[dict[str, object]]):
             "stages": [stage.as_json() for stage in self.stages],
             "page": self.rows,
             "removed": self.removed,
+            "modules": self.modules,
         }
 
     @overload

@@ -38,6 +38,16 @@ PRESETS: dict[str, dict[str, float]] = {
         "negative_feedback": -74.0,
         "report": -369.0,
     },
+    # xai-org/x-algorithm, home-mixer/params/param.rs (synced 2026-08-12), for the heads that there are: vqv is half
+    # of the video; negative feedback has the weight of not_interested (block -31.2 and mute -58.8 are no heads here).
+    "x_2026_08": {
+        "favorite": 0.5,
+        "retweet": 1.0,
+        "reply": 5.0,
+        "video_playback50": 0.05,
+        "negative_feedback": -43.2,
+        "report": -234.0,
+    },
     "none": {},
 }
 

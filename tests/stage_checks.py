@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import hashlib
 import inspect
 import pkgutil
 import random
@@ -29,7 +30,8 @@ from funnel.core import rng
 from funnel.core.arrays import Array
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import NotFittedError
-from funnel.core.stage import BatchJob, Boost, Configured, Filter, Learned, Scorer, Selector, Source, Stage
+from funnel.core.page import MixedPages
+from funnel.core.stage import BatchJob, Boost, Configured, Filter, Learned, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView, WorldTables
 from funnel.features import FEATURES, assets_needed, hydrate
 from tests.support import altered_after, fake_batch, one_request, shuffled_rows
@@ -52,6 +54,7 @@ SMALL: dict[str, object] = {
     "min_delay_s": 10_000.0,
     "max_account_age_h": 20_000.0,
     "originals_percent": 20,
+    "max_followers": 8,
 }
 # Columns of other stages that stand for something: the values that they can have.
 CODES: dict[str, tuple[float, ...]] = {"visibility.verdict": (-1.0, 1.0, 10.0, 16.0)}
@@ -172,6 +175,8 @@ def answer(stage: Configured, given: CandidateBatch | Requests) -> Answer:
         return {"factor": stage.factor(given)}
     if isinstance(stage, Selector):
         return {"order": stage.order(given)}
+    if isinstance(stage, Mixer):
+        return {"modules": np.array([_digest(page) for page in stage.insert(MixedPages.of(given)).modules], np.int64)}
     assert isinstance(stage, Scorer), f"{stage!r} is no kind of stage that these checks know"
     return stage.score(given)
 
@@ -238,11 +243,33 @@ def check_answers_have_their_shape(stage: Stage, workshop: Workshop) -> None:
         return
     for counts in ((), (0,), (1,), (2,), (0, 0), (1, 1), (0, 2), COUNTS):
         batch = workshop.batch(stage, counts)
+        if isinstance(stage, Mixer):
+            _check_mixed(stage, batch)
+            continue
         said = answer(stage, batch)
-        wanted = {"filter": ("keep",), "boost": ("factor",), "selector": ("order",)}.get(stage.kind, stage.adds)
+        wanted = {"filter": ("keep",), "boost": ("factor",), "selector": ("order",), "mixer": ("modules",)}.get(
+            stage.kind, stage.adds
+        )
         assert set(said) == set(wanted), f"{stage.name} gives {sorted(said)}, wants {sorted(wanted)}"
         for name, values in said.items():
             _check_column(stage, batch, name, values)
+
+
+def _check_mixed(stage: Mixer, batch: CandidateBatch) -> None:
+    """The tweets are as they were, and modules stand at places that there are, each at its own, in order."""
+    given = MixedPages.of(batch)
+    mixed = stage.insert(given)
+    assert mixed.tweets is given.tweets, f"{stage.name} changes the tweets"
+    for request in range(len(batch.requests)):
+        places = [known.place for known in mixed.modules[request]]
+        assert places == sorted(set(places)), f"{stage.name}: places {places}"
+        assert not places or 0 <= places[0] <= places[-1] < mixed.length(request), f"{stage.name}: places {places}"
+        rows = [entry for entry in mixed.entries(request) if isinstance(entry, int)]
+        assert rows == list(range(batch.offsets[request], batch.offsets[request + 1])), f"{stage.name} moves tweets"
+
+
+def _digest(modules: object) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(modules).encode(), digest_size=7).digest(), "little")
 
 
 def _check_column(stage: Stage, batch: CandidateBatch, name: str, values: Array) -> None:
@@ -281,7 +308,7 @@ def check_nothing_given_is_changed(stage: Stage, workshop: Workshop) -> None:
 
 def check_order_of_rows_does_not_matter(stage: Stage, workshop: Workshop) -> None:
     """Rows in another order get the same answers, each its own; a selector makes the same page."""
-    if isinstance(stage, Source):
+    if isinstance(stage, Source | Mixer):  # to a mixer the order of rows is the page
         return
     batch = workshop.batch(stage)
     rows = shuffled_rows(batch)
@@ -306,6 +333,8 @@ def check_requests_are_isolated(stage: Stage, workshop: Workshop) -> None:
         if isinstance(stage, Selector):
             mine = together["order"][batch.request[together["order"]] == r]
             expected = {"order": mine - begin}
+        elif isinstance(stage, Mixer):
+            expected = {"modules": together["modules"][r : r + 1]}
         else:
             expected = {name: values[begin:end] for name, values in together.items()}
         _assert_equal(stage, f"for request {r} alone", expected, alone)
@@ -313,7 +342,7 @@ def check_requests_are_isolated(stage: Stage, workshop: Workshop) -> None:
 
 def check_company_does_not_matter(stage: Stage, workshop: Workshop) -> None:
     """Unless it is list-wise, a stage says the same of a candidate whoever stands beside it."""
-    if isinstance(stage, Source | Selector) or getattr(stage, "list_wise", False):
+    if isinstance(stage, Source | Selector | Mixer) or getattr(stage, "list_wise", False):
         return
     batch = workshop.batch(stage)
     together = answer(stage, batch)
@@ -427,6 +456,8 @@ def check_it_does_something(stage: Stage, workshop: Workshop) -> None:
     """A source finds, a filter keeps and removes, scores and factors vary: no law holds by silence."""
     if isinstance(stage, Source):
         assert int(stage.retrieve(workshop.requests()).counts.max()) > 1, f"{stage.name} finds nothing"
+        return
+    if isinstance(stage, Mixer):  # what a mixer waits for is rare in random pages; each has tests of its own
         return
     batch = workshop.batch(stage, (90, 90, 90, 90, 90, 90))
     for name, values in answer(stage, batch).items():

@@ -36,7 +36,7 @@ def _sources(packages: tuple[str, ...]) -> Iterator[tuple[str, ast.Module]]:
 
 
 def _stage_modules() -> list[str]:
-    kinds = {"Source", "Filter", "Scorer", "Boost", "Selector", "BatchJob"}
+    kinds = {"Source", "Filter", "Scorer", "Boost", "Selector", "Mixer", "BatchJob"}
     return [
         file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for file, tree in _sources(RANKING)

@@ -6,16 +6,25 @@ matters. All functions take the batch's `offsets` (int64 [R + 1]).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 
+_SIGN = -(2**31)  # the bit of a float32 that says below 0
+
 
 def sorted_rows(offsets: Longs, score: Floats, tweet: Ints) -> Longs:
-    """int64 [n]: rows, request by request, best first."""
-    request = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-    return np.lexsort((tweet, -score, request))
+    """int64 [n]: rows, request by request, best first; tweets are distinct inside a request."""
+    key = _descending(score, tweet)
+    rows = np.empty(key.size, np.int64)
+    # A loop over requests: one sort of whole numbers each is ten times faster than a lexsort of the batch.
+    for begin, end in pairwise(offsets.tolist()):
+        rows[begin:end] = np.argsort(key[begin:end])
+        rows[begin:end] += begin
+    return rows
 
 
 def rank_in_group(offsets: Longs, score: Floats, tweet: Ints) -> Ints:
@@ -36,13 +45,39 @@ def nth_of(offsets: Longs, key: Array, score: Floats, tweet: Ints) -> Ints:
 
     key: integer [n], for instance the author.
     """
-    request = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-    rows = np.lexsort((tweet, -score, key, request))
-    starts = np.ones(rows.size, np.bool_)
-    starts[1:] = (key[rows[1:]] != key[rows[:-1]]) | (request[rows[1:]] != request[rows[:-1]])
-    first = np.maximum.accumulate(np.where(starts, np.arange(rows.size), 0))
-    nth = np.empty(rows.size, np.int32)
-    nth[rows] = np.arange(rows.size) - first
+    return _nth_of(offsets, sorted_rows(offsets, score, tweet), key.astype(np.int64, copy=False))
+
+
+def _descending(score: Floats, tweet: Ints) -> Array:
+    """uint64 [n]: ascends where the score descends, and with the tweet where scores are equal."""
+    bits = (score.astype(np.float32, copy=False) + np.float32(0)).view(np.int32)  # + 0 makes −0 equal to 0
+    # The bits of floats >= 0 ascend as whole numbers do, those of others descend.
+    descending = np.where(bits >= 0, np.int32(-1) ^ (bits | np.int32(_SIGN)), bits).view(np.uint32)
+    return (descending.astype(np.uint64) << np.uint64(32)) | tweet.astype(np.uint64)
+
+
+@kernel
+def _nth_of(offsets: Longs, rows: Longs, key: Longs) -> Ints:
+    """Count each key's rows in the order given; the counts stand in a hash table of open addresses."""
+    longest = 1
+    for request in range(offsets.size - 1):
+        longest = max(longest, offsets[request + 1] - offsets[request])
+    width = 1
+    while width < 2 * longest:
+        width *= 2
+    known, count = np.empty(width, np.int64), np.empty(width, np.int32)
+    owner = np.full(width, -1, np.int64)
+    nth = np.empty(key.size, np.int32)
+    for request in range(offsets.size - 1):
+        for place in range(offsets[request], offsets[request + 1]):
+            row = rows[place]
+            at = ((key[row] * 0x9E3779B97F4A7C1) >> 20) & (width - 1)
+            while owner[at] == request and known[at] != key[row]:
+                at = (at + 1) & (width - 1)
+            if owner[at] != request:
+                owner[at], known[at], count[at] = request, key[row], 0
+            nth[row] = count[at]
+            count[at] += 1
     return nth
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from funnel.core.arrays import Array, Bools, Floats, Longs
 from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.page import MixedPages
 from funnel.core.progress import SILENT, Progress
 from funnel.core.world import PlatformView
 
@@ -117,6 +118,16 @@ class Selector(Stage):
     @abstractmethod
     def order(self, batch: CandidateBatch) -> Longs:
         """int64 [m]: the rows that stay, request by request, in the order of the page."""
+
+
+class Mixer(Stage):
+    """Puts modules between the tweets of a page, whose order it cannot change."""
+
+    kind = "mixer"
+
+    @abstractmethod
+    def insert(self, pages: MixedPages) -> MixedPages:
+        """The same tweets with more modules; `pages.tweets` has the columns that the stage needs."""
 
 
 class BatchJob(Configured):

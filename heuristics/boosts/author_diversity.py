@@ -45,5 +45,20 @@ class AuthorDiversity(Boost):
     def factor(self, batch: CandidateBatch) -> Floats:
         """float32 [n] in [floor, 1]: 1 for the best tweet of each author in each request."""
         nth = nth_of(batch.offsets, batch["author"], batch[self.rank_by], batch["tweet"])
-        factor = (1.0 - self.floor) * np.power(self.decay, nth, dtype=np.float64) + self.floor
-        return factor.astype(np.float32)
+        known = np.array([self._of(k) for k in range(int(nth.max(initial=0)) + 1)], np.float32)
+        factor: Floats = known[nth]
+        return factor
+
+    def because(self, factor: float) -> str:
+        """The reason in words: how many of the author's tweets stand above."""
+        nth = 0
+        while nth < len(_ORDINALS) and abs(self._of(nth) - factor) > _SAME:
+            nth += 1
+        return f"{_ORDINALS[nth]} tweet of this author" if nth < len(_ORDINALS) else "one of many tweets of this author"
+
+    def _of(self, nth: int) -> float:
+        return (1.0 - self.floor) * self.decay**nth + self.floor
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_SAME = 1e-5  # factors are float32; the tenth and the eleventh still differ by 7e-4

@@ -37,3 +37,7 @@ class BlueVerified(Boost):
             verified = verified & ~batch["is_reply"] & ~batch["is_retweet"]
         multiplier = np.where(batch["in_network"], np.float32(self.in_network), np.float32(self.out_of_network))
         return np.where(verified, multiplier, np.float32(1.0))
+
+    def because(self, factor: float) -> str:
+        """The reason in words."""
+        return "by an author with the blue mark"

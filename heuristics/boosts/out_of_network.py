@@ -33,3 +33,7 @@ class OutOfNetwork(Boost):
         if not self.retweets:
             scaled &= ~batch["is_retweet"]
         return np.where(scaled, np.float32(self.scale), np.float32(1.0))
+
+    def because(self, factor: float) -> str:
+        """The reason in words."""
+        return "by somebody whom the viewer does not follow"

@@ -26,3 +26,7 @@ class Replies(Boost):
     def factor(self, batch: CandidateBatch) -> Floats:
         """float32 [n]: `scale` for replies, 1 for others."""
         return np.where(batch["is_reply"], np.float32(self.scale), np.float32(1.0))
+
+    def because(self, factor: float) -> str:
+        """The reason in words."""
+        return "a reply"

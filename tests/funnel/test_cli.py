@@ -125,7 +125,7 @@ def test_json_has_the_documented_layout_and_stdout_to_itself(funnel: Callable[..
     said = funnel("simulate", "--viewer", "7", "--json")
     assert said.code == 0, said.err
     page = json.loads(said.out)
-    assert list(page) == ["viewer", "at", "world", "funnel", "seed", "stages", "page", "removed"]
+    assert list(page) == ["viewer", "at", "world", "funnel", "seed", "stages", "page", "removed", "modules"]
     assert (page["viewer"], page["at"], page["seed"]) == (7, 48.0, 0)
     assert list(page["stages"][0]) == ["stage", "kind", "n_in", "n_out", "wall_ms"]
     keys = {"rank", "tweet", "author", "text", "age_h", "in_network", "sources", "light_score", "p", "value", "boosts"}

@@ -1,0 +1,66 @@
+"""The most engaged-with tweets of the last hours, the same for everybody: the source that knows no viewer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from candidates.retrieval import (
+    PerMoment,
+    action_codes,
+    joined,
+    moments,
+    ranked,
+    recent_engagements,
+    showable,
+    tweet_window,
+)
+from funnel.core.actions import PUBLIC_ACTIONS
+from funnel.core.arrays import Floats, Ints, Longs
+from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.segments import top_k
+from funnel.core.stage import STRICT, Source
+from funnel.core.world import PlatformView
+
+
+@dataclass(config=STRICT, kw_only=True)
+class Popular(Source):
+    """Tweets with the most favourites, retweets and replies; an author's own do not count.
+
+    Engaging with a retweet is engaging with the tweet it carries. Retweets, replies and tweets by protected or
+    suspended accounts are left out.
+    """
+
+    signal: tuple[str, ...] = Field(PUBLIC_ACTIONS, min_length=1, description="engagements that are counted")
+    max_age_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours")
+    max_results: int = Field(400, ge=1, description="tweets returned at most")
+
+    def __post_init__(self) -> None:
+        action_codes("popular.signal", self.signal)
+
+    @cached_property
+    def _best(self) -> PerMoment[tuple[Ints, Floats]]:
+        return PerMoment()
+
+    def retrieve(self, requests: Requests) -> CandidateBatch:
+        """Columns `tweet` int32 and `source_score` float32 >= 1, a count; best first."""
+        found: list[tuple[Longs, Ints, Floats]] = []
+        for now_h, asked in moments(requests):
+            tweet, score = self._best.get(requests.view, now_h, self._count)
+            found.append((np.repeat(asked, tweet.size), np.tile(tweet, asked.size), np.tile(score, asked.size)))
+        return ranked(requests, *joined(found))
+
+    def _count(self, view: PlatformView, now_h: float) -> tuple[Ints, Floats]:
+        (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
+        recent = recent_engagements(
+            view, action_codes("popular.signal", self.signal), now_h, int(first), self.max_age_h
+        )
+        count = np.bincount(recent.tweet - first, minlength=int(end - first)).astype(np.float32)
+        count[~showable(view, int(first), int(end))] = 0
+        known = np.flatnonzero(count)
+        tweet, score = (known + first).astype(np.int32), count[known]
+        best = top_k(np.array([0, known.size]), score, tweet, self.max_results)
+        return tweet[best], score[best]

@@ -1,0 +1,1 @@
+"""Baselines: values of candidates that learn nothing, to compare rankers with."""

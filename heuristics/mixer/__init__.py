@@ -1,0 +1,1 @@
+"""Mixers: they put ads, suggestions and prompts between the tweets of a page."""
