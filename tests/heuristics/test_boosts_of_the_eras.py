@@ -15,7 +15,7 @@ from heavy_ranker.value import PRESETS, Value
 from heuristics.boosts.author_diversity import AuthorDiversity
 from heuristics.boosts.blue_verified import BlueVerified
 from heuristics.boosts.creators import Creators
-from heuristics.boosts.feedback_fatigue import FeedbackFatigue
+from heuristics.boosts.feedback_discount import FeedbackDiscount
 from heuristics.boosts.new_author_lift import NewAuthorLift
 from heuristics.boosts.out_of_network import OutOfNetwork
 from heuristics.boosts.replies import Replies
@@ -86,7 +86,7 @@ def test_an_author_recovers_from_the_wish_to_see_less(days: float, factor: float
     batch = CandidateBatch.of(requests, [2, 1], tweet=np.arange(3, dtype=np.int32), **columns)
     batch = batch.with_columns({"original_author": batch["author"]})
     # The author of whom viewer 1 sees less, somebody else, and the same author for viewer 2.
-    assert FeedbackFatigue().factor(batch).tolist() == pytest.approx([factor, 1, 1], rel=1e-5)
+    assert FeedbackDiscount().factor(batch).tolist() == pytest.approx([factor, 1, 1], rel=1e-5)
 
 
 def test_a_wish_about_a_retweet_is_about_who_retweets() -> None:
@@ -100,7 +100,7 @@ def test_a_wish_about_a_retweet_is_about_who_retweets() -> None:
     }
     batch = CandidateBatch.of(requests, [3], tweet=np.arange(3, dtype=np.int32), **columns)
     # What 5 retweets; what 5 wrote; what others retweet of 5.
-    assert FeedbackFatigue().factor(batch).tolist() == pytest.approx([0.4, 1, 1])
+    assert FeedbackDiscount().factor(batch).tolist() == pytest.approx([0.4, 1, 1])
 
 
 def test_the_last_wish_counts_and_a_later_one_is_not_known_yet() -> None:
@@ -108,7 +108,7 @@ def test_the_last_wish_counts_and_a_later_one_is_not_known_yet() -> None:
     early = Requests.of([1], view.now_h - 30, view)
     columns = {"author": np.array([5], np.int32), "original_author": np.array([5], np.int32)}
     batch = CandidateBatch.of(early, [1], tweet=np.zeros(1, np.int32), is_retweet=np.zeros(1, np.bool_), **columns)
-    assert FeedbackFatigue().factor(batch).tolist() == [1]
+    assert FeedbackDiscount().factor(batch).tolist() == [1]
 
 
 def _known(followers: list[float], views: list[float], score: list[float], **columns: object) -> CandidateBatch:
@@ -168,7 +168,7 @@ def test_places_that_cannot_be_drawn_are_refused() -> None:
     with pytest.raises(ConfigError, match="end_place"):
         NewAuthorLift(first_place=16, end_place=16)
     with pytest.raises(ConfigError, match="filtered_days"):
-        FeedbackFatigue(filtered_days=100)
+        FeedbackDiscount(filtered_days=100)
 
 
 def _predicted(**p: float) -> CandidateBatch:
@@ -213,5 +213,5 @@ def test_boosts_say_in_words_what_they_did() -> None:
     said = [diversity.because(float(factor)) for factor in diversity.factor(batch)]
     assert said == [f"{nth} tweet of this author" for nth in ("first", "second", "third", "fourth")]
     assert diversity.because(0.25) == "one of many tweets of this author"
-    for stage in (Creators(), FeedbackFatigue(), NewAuthorLift(), ReplyRepostDiscount(), Replies(), OutOfNetwork()):
+    for stage in (Creators(), FeedbackDiscount(), NewAuthorLift(), ReplyRepostDiscount(), Replies(), OutOfNetwork()):
         assert stage.because(0.5)

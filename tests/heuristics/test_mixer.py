@@ -154,7 +154,8 @@ def test_a_preview_is_the_newest_long_tweet_for_subscribers_by_a_followed_author
     fit = np.isin(tweets["author"], followed) & (tweets["length"] > 100) & (tweets["kind"] != 1)
     fit &= ~view.users["suspended"][tweets["author"]]
     assert placed.module.tweets == (int(np.flatnonzero(fit)[-1]),)
-    assert TweetPreviews().insert(MixedPages.of(_page(10, _nobody_saw_anything()))).modules == ((),)
+    public = _nobody_saw_anything(tweets={"exclusive": ~exclusive})
+    assert TweetPreviews().insert(MixedPages.of(_page(10, public))).modules == ((),)
 
 
 def test_a_module_rests_after_it_was_shown() -> None:

@@ -26,7 +26,7 @@ DAY_H = 24.0
 
 
 @dataclass(config=STRICT, kw_only=True)
-class FeedbackFatigue(Boost):
+class FeedbackDiscount(Boost):
     """Discounts authors and retweeters of whom the viewer asked to see less."""
 
     needs = ("author", "original_author", "is_retweet")
@@ -38,7 +38,7 @@ class FeedbackFatigue(Boost):
 
     def __post_init__(self) -> None:
         if self._multiplier(np.zeros(1))[0] <= 0:
-            raise ConfigError("feedback_fatigue.filtered_days", "so many that the first factor is not above 0")
+            raise ConfigError("feedback_discount.filtered_days", "so many that the first factor is not above 0")
 
     def factor(self, batch: CandidateBatch) -> Floats:
         """float32 [n] in (0, 1]: 1 where nothing was asked."""
