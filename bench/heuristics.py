@@ -1,0 +1,127 @@
+"""What the filters, boosts and selectors of a funnel cost, without its rankers.
+
+    python -m bench.heuristics [--world small] [--funnel twitter_2023] [--candidates 1500]
+
+Each request has so many tweets drawn by lot instead of the funnel's sources, and values by lot instead of its rankers';
+then come the funnel's own filters, boosts and selectors, with the features that they need. In the same run author
+diversity on 400 candidates a request is compared with one sort of the whole batch by (request, author, score, tweet).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections import defaultdict
+from time import process_time
+
+import numpy as np
+
+from bench.ceilings import machine
+from funnel.compose import Slot, read_slots
+from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.errors import FunnelWarning
+from funnel.core.segments import nth_of
+from funnel.pipeline import MICRO_BATCH, Funnel
+from funnel.report import TerminalProgress
+from funnel.world import World
+
+ROUNDS, REQUESTS, RANKED = 15, 64, 400
+KINDS = ("filter", "boost", "selector")
+
+
+def measure(world_name: str, funnel_name: str, candidates: int) -> dict[str, object]:
+    """All figures, by name."""
+    warnings.simplefilter("ignore", FunnelWarning)
+    world = World.load(world_name, progress=TerminalProgress())
+    funnel = _without_rankers(world, funnel_name, candidates)
+    funnel.ensure_trained()
+    single, batched = _cost(funnel, 1), _cost(funnel, MICRO_BATCH)
+    return {
+        "machine": machine(),
+        "world": world.name,
+        "funnel": funnel_name,
+        "single_ms": sum(single.values()) / 1e3,
+        "batched_ms": sum(batched.values()) / 1e3,
+        "us_per_request": {name: [round(single[name], 1), round(batched[name], 1)] for name in single},
+        **_diversity(world),
+    }
+
+
+def _without_rankers(world: World, name: str, candidates: int) -> Funnel:
+    about, jobs, stages = read_slots(name)
+    lottery = Slot("everything", "everything", _part("everything", sample=candidates, max_age_h=8760))
+    ranking = Slot("random_value", "random_value", _part("random_value"))
+    first = next(place for place, slot in enumerate(stages) if slot.part.kind in ("boost", "selector"))
+    before, after = ([slot for slot in part if slot.part.kind in KINDS] for part in (stages[:first], stages[first:]))
+    needed = jobs if any(slot.part.kind == "selector" and slot.name == "dpp" for slot in stages) else []
+    return Funnel(name, about=about, world=world, jobs=needed, stages=[lottery, *before, ranking, *after])
+
+
+def _part(name: str, **settings: object):  # type: ignore[no-untyped-def]
+    from funnel.compose import stage_classes
+
+    return stage_classes()[name](**settings)
+
+
+def _cost(funnel: Funnel, requests: int) -> dict[str, float]:
+    """Microseconds a request of each filter, boost and selector: the median of some rounds."""
+    view = funnel.world.view(assets=funnel.assets)
+    viewers = np.arange(REQUESTS) % funnel.world.meta.viewer_count
+    took: dict[str, list[float]] = defaultdict(list)
+    for _ in range(ROUNDS):
+        for first in range(0, REQUESTS, requests):
+            trace = funnel.run_batch(Requests.of(viewers[first : first + requests], view.now_h, view), detail=False)
+            for stage in trace.stages:
+                if stage.kind in KINDS:
+                    took[stage.stage].append(stage.wall_ms * 1e3 / requests)
+    return {name: float(np.median(values)) for name, values in took.items()}
+
+
+def _diversity(world: World) -> dict[str, float]:
+    """Requests a second and core of author diversity, and how many times those of one lexsort."""
+    draw = np.random.Generator(np.random.Philox(0))
+    view = world.view()
+    known = view.tweets["author"].size
+    tweet = np.concatenate([draw.choice(known, RANKED, replace=False) for _ in range(MICRO_BATCH)]).astype(np.int32)
+    value = draw.random(tweet.size, dtype=np.float32)
+    author = view.tweets["author"][tweet]
+    requests = Requests.of(np.zeros(MICRO_BATCH), view.now_h, view)
+    counts = np.full(MICRO_BATCH, RANKED)
+    batch = CandidateBatch.of(requests, counts, tweet=tweet, author=author, value=value)
+    stage = _part("author_diversity")
+    quick = _seconds(lambda: stage.factor(batch))
+    ranked = _seconds(lambda: nth_of(batch.offsets, author, value, tweet))
+    sort = _seconds(lambda: np.lexsort((tweet, -value, author, batch.request)))
+    return {
+        "diversity_requests_per_s": MICRO_BATCH / quick,
+        "nth_of_us": ranked / MICRO_BATCH * 1e6,
+        "times_lexsort": sort / quick,
+    }
+
+
+def _seconds(work) -> float:  # type: ignore[no-untyped-def]
+    """Processor seconds of the median of a hundred rounds."""
+    work()
+    took = []
+    for _ in range(100):
+        began = process_time()
+        work()
+        took.append(process_time() - began)
+    return float(np.median(took))
+
+
+def main() -> None:
+    """Measure and print as JSON."""
+    parser = argparse.ArgumentParser(description="What filters, boosts and selectors cost.")
+    parser.add_argument("--world", default="small")
+    parser.add_argument("--funnel", default="twitter_2023")
+    parser.add_argument("--candidates", type=int, default=1500)
+    asked = parser.parse_args()
+    figures = measure(asked.world, asked.funnel, asked.candidates)
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
