@@ -22,6 +22,7 @@ from heavy_ranker.export import export
 from heavy_ranker.masknet import BlockConfig
 from heavy_ranker.network import HeavyNetwork, multitask_loss
 from heavy_ranker.serving import ServingNetwork
+from heavy_ranker.towers import Towers
 
 if TYPE_CHECKING:
     from heavy_ranker.heavy_ranker import HeavyRanker
@@ -55,6 +56,7 @@ def fit_network(
     with seeded(seed, "heavy ranker: weights and dropout"):
         network = _network(examples, settings, trained)
         network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
+        assert isinstance(network.towers, Towers)
         network.towers.start_from(torch.from_numpy(base_rate[trained]))
         history = _train(network, rows, settings, seed, progress, log_dir)
         ratio[trained] = _ratios(network.eval(), rows)
@@ -81,7 +83,7 @@ class _Rows:
 
 def _network(examples: Examples, settings: HeavyRanker, trained: Bools) -> HeavyNetwork:
     block = BlockConfig(settings.block_size, aggregation_size=settings.aggregation_size)
-    return HeavyNetwork(
+    return HeavyNetwork.of(
         continuous=examples.continuous,
         binary=examples.features.shape[1] - examples.continuous,
         blocks=[block] * settings.blocks,

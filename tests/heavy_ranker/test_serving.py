@@ -32,7 +32,7 @@ def _networks(mlp: tuple[int, ...] = (40,)) -> tuple[HeavyNetwork, ServingNetwor
     """A network with random weights, gains and running statistics, and its export."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = HeavyNetwork(
+        network = HeavyNetwork.of(
             continuous=CONTINUOUS,
             binary=BINARY,
             blocks=[BlockConfig(24, aggregation_size=17)] * 3,
