@@ -1,4 +1,4 @@
-"""The `funnel` command: `simulate`, `explain`, `train`, `world …` and `list …`.
+"""The `funnel` command: `simulate`, `explain`, `train`, `parity`, `world …` and `list …`.
 
 Results go to stdout; progress, notes, warnings and errors go to stderr. With `--json` stdout is JSON and nothing
 else. Exit codes: 0, 2 for bad input or a failing disk (one paragraph on stderr), 130 after Ctrl-C, 1 for anything
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from funnel.world import World
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BUG = 2, 130, 1
+EXIT_OVER = 1  # `parity`: something is over its tolerance
 _PLAIN_TYPER = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 
 app = typer.Typer(
@@ -186,6 +187,33 @@ def train(
         rows_table(steps, title=f"Training of {pipeline.name} on {loaded.name}"),
         metrics_table(report.rows),
     )
+
+
+@app.command()
+def parity(
+    folder: Annotated[Path, typer.Argument(help="Folder of fixtures, or one fixture's .json file.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the heavy ranker with numbers of the published code; exit code 1 if any is over its tolerance."""
+    from importlib import import_module
+
+    checks = import_module("heavy_ranker.parity")  # by name: the funnel itself knows no stage package
+    reports = checks.check_folder(folder) if folder.is_dir() else [checks.check_fixture(folder)]
+    if as_json:
+        _emit([report.as_json() for report in reports])
+    else:
+        from funnel.report import clean, rows_table
+
+        rows = [row for report in reports for row in report.rows()]
+        _show(rows_table(rows, title="Parity with the published code: worst relative errors"))
+        for report in reports:
+            over = [f"OVER: {found.what}: {found.error:.3g}" for found in report.findings if not found.ok]
+            for line in [report.note, *over]:
+                if line:
+                    _print(clean(f"{report.fixture}: {line}"))
+    if not all(report.ok for report in reports):
+        raise typer.Exit(EXIT_OVER)
 
 
 @world_app.command("build")
