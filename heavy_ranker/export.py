@@ -26,10 +26,15 @@ def export(
     after_norm = [_linear(layer) for layer in shared if isinstance(layer, nn.Linear)]
     assert isinstance(network.towers, Towers)
     towers = [_tower_layer(network.towers, place) for place in range(len(network.towers.sizes) + 1)]
-    if not after_norm:
-        towers[0] = _after_norms(towers[0], blocks)
-    else:
-        after_norm[0] = _after_norms(after_norm[0], blocks)
+    gain, offset = (
+        np.stack([_array(block.get_parameter(f"norm.{leaf}")) for block in blocks]) for leaf in ("weight", "bias")
+    )
+    if not any(isinstance(block.get_submodule("activation"), nn.ReLU) for block in blocks):
+        if not after_norm:
+            towers[0] = _after_norms(towers[0], gain.ravel(), offset.ravel())
+        else:
+            after_norm[0] = _after_norms(after_norm[0], gain.ravel(), offset.ravel())
+        gain, offset = (np.empty((0, 0), np.float32) for _ in range(2))
     return ServingNetwork(
         features=features,
         scale=scale,
@@ -43,6 +48,7 @@ def export(
             _side_by_side([_linear(block.get_submodule("project")) for block in blocks]),
         ),
         hidden=_side_by_side([_linear(block.get_submodule("hidden")) for block in blocks]),
+        block_norm=(gain, offset),
         mlp=tuple(_side_by_side([layer]) for layer in after_norm),
         towers=(_side_by_side([towers[0]]), *(Layer(w, b) for w, b in towers[1:])),
         ratio=ratio,
@@ -91,11 +97,8 @@ def _tower_layer(towers: Towers, place: int) -> tuple[Floats, Floats]:
     return np.ascontiguousarray(weight), bias
 
 
-def _after_norms(layer: tuple[Floats, Floats], blocks: list[nn.Module]) -> tuple[Floats, Floats]:
+def _after_norms(layer: tuple[Floats, Floats], gain: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """The layer that reads the blocks' outputs, with the gains and biases of their layer norms folded in."""
-    gain, offset = (
-        np.concatenate([_array(block.get_parameter(f"norm.{leaf}")) for block in blocks]) for leaf in ("weight", "bias")
-    )
     weight, bias = layer
     folded: Floats = weight * gain[:, None]
     return folded, (bias + offset @ weight).astype(np.float32)

@@ -67,23 +67,34 @@ class HeavyNetwork(nn.Module):
         continuous: int,
         binary: int,
         embeddings: Sequence[int] = (),
-        blocks: Sequence[BlockConfig],
+        blocks: int,
+        block_size: int,
+        aggregation_size: int,
+        paper: bool = False,
         mlp: Sequence[int],
         tasks: Sequence[str],
         towers: Sequence[int],
         dropout: Mapping[str, float] | None = None,
         layer_norm_epsilon: float,
+        sharing: Sharing = "share_all",
     ) -> HeavyNetwork:
-        """The published arrangement: one parallel backbone that all towers share, towers of the same widths."""
+        """The published arrangement: equal blocks in parallel, an MLP, towers of the same widths.
+
+        paper: with the ReLU that the paper has behind every block.
+        """
+        width = continuous + binary + sum(embeddings)
+        block = BlockConfig(block_size, aggregation_size=aggregation_size, relu=paper)
         shared = MlpConfig(mlp, final_activation=True) if mlp else None
-        backbone = MaskNet(continuous + binary + sum(embeddings), blocks, mlp=shared)
+        backbone = MaskNet(width, [block] * blocks, mlp=shared) if sharing != "share_none" else None
+        reads = (backbone.output_size if backbone else 0) + (width if sharing != "share_all" else 0)
         return cls(
             transform=DoubleNormLog(continuous, binary, layer_norm_epsilon=layer_norm_epsilon),
             continuous=continuous,
             binary=binary,
             embeddings=embeddings,
             backbone=backbone,
-            towers=Towers(tasks, backbone.output_size, towers, dropout=dropout),
+            towers=Towers(tasks, reads, towers, dropout=dropout),
+            sharing=sharing,
         )
 
     def embedding(self, features: Tensor) -> Tensor:

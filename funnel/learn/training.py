@@ -182,7 +182,7 @@ def _put_down(
         step,
         {
             "model": model.state_dict(),
-            "best": best.weights,
+            "best": {} if history.step and history.step[history.best] == step else best.weights,
             "optimizer": optimizer_tensors(optimizer),
             "random": {"torch": torch.get_rng_state()},
             "losses": {"since evaluation": torch.stack(list(losses)) if losses else torch.empty(0)},
@@ -197,7 +197,7 @@ def _take_up(
     """The step to go on from; everything else is put back where it was."""
     step, tensors, past = checkpoint.load({"model": model.state_dict(), "optimizer": None})
     model.load_state_dict(tensors["model"])
-    best.weights = tensors.get("best", {})
+    best.weights = tensors.get("best", dict(tensors["model"]) if past["step"] else {})
     restore_optimizer(optimizer, tensors["optimizer"])
     torch.set_rng_state(tensors["random"]["torch"])
     losses.extend(tensors["losses"]["since evaluation"].unbind())
