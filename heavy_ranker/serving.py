@@ -20,7 +20,7 @@ from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.kernels import normalised, transform_rows
 
 BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
-_LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
+LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
 ROWS_AT_ONCE = (
     504  # a multiple of the tile: hidden activations of that many rows stay in the cache; no result depends on it
 )
@@ -80,7 +80,7 @@ class ServingNetwork:
         out = np.tile(self.base_rate, (x.shape[0], 1))
         logits = self.logits(x)
         for column, action in enumerate(np.flatnonzero(self.trained)):
-            p = 1 / (1 + np.exp(-np.clip(logits[:, column].astype(np.float64), -_LARGEST_LOGIT, _LARGEST_LOGIT)))
+            p = 1 / (1 + np.exp(-np.clip(logits[:, column].astype(np.float64), -LARGEST_LOGIT, LARGEST_LOGIT)))
             out[:, action] = calibrate(p, float(self.ratio[action]))
         return out
 
