@@ -4,7 +4,8 @@
 
 For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
 and examples, and of the oracle's own probability, which nobody can beat. Differences have 95 % intervals (bootstrap
-over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers, verified authors.
+over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
+verified authors.
 """
 
 from __future__ import annotations
