@@ -325,7 +325,19 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 
 
 def test_every_command_has_help(bare: Callable[..., Said]) -> None:
-    commands = ["", "simulate", "explain", "train", "world", "world build", "world import", "world describe"]
+    commands = [
+        "",
+        "simulate",
+        "explain",
+        "train",
+        "train heavy",
+        "train random-data",
+        "parity",
+        "world",
+        "world build",
+        "world import",
+        "world describe",
+    ]
     for command in [*commands, "world list", "list stages", "list features", "list funnels", "list worlds"]:
         said = bare(*command.split(), "--help")
         assert (said.code, said.err) == (0, ""), command
