@@ -1,4 +1,4 @@
-"""The `funnel` command: `simulate`, `explain`, `diff`, `train`, `world …` and `list …`.
+"""The `funnel` command: `simulate`, `explain`, `diff`, `train`, `parity`, `loop`, `world …` and `list …`.
 
 Results go to stdout; progress, notes, warnings and errors go to stderr. With `--json` stdout is JSON and nothing
 else. Exit codes: 0, 2 for bad input or a failing disk (one paragraph on stderr), 130 after Ctrl-C, 1 for anything
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from funnel.world import World
 
 EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BUG = 2, 130, 1
+EXIT_OVER = 1  # `parity`: something is over its tolerance
 _PLAIN_TYPER = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 
 app = typer.Typer(
@@ -38,6 +39,8 @@ app = typer.Typer(
 )
 world_app = typer.Typer(help="Build, import, describe and list worlds.", **_PLAIN_TYPER)  # type: ignore[arg-type]
 list_app = typer.Typer(help="List what there is.", **_PLAIN_TYPER)  # type: ignore[arg-type]
+train_app = typer.Typer(invoke_without_command=True, **{**_PLAIN_TYPER, "no_args_is_help": False})  # type: ignore[arg-type]
+app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(list_app, name="list")
 
@@ -54,6 +57,10 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: stage.field=value. Can be repeated.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else.")]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file of a whole model; configs/models/local_prod.yaml if not given."),
+]
 ViewerOption = Annotated[int, typer.Option("--viewer", help="The viewer's number.")]
 
 
@@ -173,8 +180,9 @@ def diff(
         _print("\n".join(comparing.words(found)))
 
 
-@app.command()
+@train_app.callback()
 def train(
+    context: typer.Context,
     *,
     world: WorldOption = "small",
     funnel: FunnelOption = None,
@@ -185,6 +193,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Fit everything that learns from the world's log, and measure it on held-out impressions."""
+    if context.invoked_subcommand is not None:
+        return
     progress, loaded = _load_world(world)
     pipeline = _loaded(funnel, loaded, set_)
     from funnel.train import train as fit
@@ -203,6 +213,74 @@ def train(
         rows_table(steps, title=f"Training of {pipeline.name} on {loaded.name}"),
         metrics_table(report.rows),
     )
+
+
+@train_app.command("random-data")
+def train_random_data(
+    *,
+    config: ModelOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/random_data"),
+    examples: Annotated[int, typer.Option("--examples", help="How many examples.")] = 100,
+    seed: SeedOption = 0,
+) -> None:
+    """Make random examples in the layout of the published records, to try a training without data."""
+    from importlib import import_module
+
+    made = import_module("heavy_ranker.random_data").write_random_data(
+        out, _recap_config(config), examples=examples, seed=seed
+    )
+    _print(str(made))
+
+
+@train_app.command("heavy")
+def train_heavy(
+    *,
+    config: ModelOption = None,
+    data: Annotated[Path, typer.Option("--data", help="Examples, as `funnel train random-data` writes them.")] = Path(
+        "runs/random_data/random.safetensors"
+    ),
+    out: Annotated[Path, typer.Option("--out", help="Run folder: checkpoints, curves, log.")] = Path("runs/local_prod"),
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the published network as its own configuration says; a stopped training goes on where it was."""
+    from importlib import import_module
+
+    from funnel.report import TerminalProgress, fields
+
+    training = import_module("heavy_ranker.train_recap")
+    report = training.train_recap(_recap_config(config), data, out, seed=seed, progress=TerminalProgress())
+    if as_json:
+        _emit(report)
+    else:
+        _show(fields(report, title=f"Training of {'local_prod' if config is None else config.name}"))
+
+
+@app.command()
+def parity(
+    folder: Annotated[Path, typer.Argument(help="Folder of fixtures, or one fixture's .json file.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the heavy ranker with numbers of the published code; exit code 1 if any is over its tolerance."""
+    from importlib import import_module
+
+    checks = import_module("heavy_ranker.parity")  # by name: the funnel itself knows no stage package
+    reports = checks.check_folder(folder) if folder.is_dir() else [checks.check_fixture(folder)]
+    if as_json:
+        _emit([report.as_json() for report in reports])
+    else:
+        from funnel.report import clean, rows_table
+
+        rows = [row for report in reports for row in report.rows()]
+        _show(rows_table(rows, title="Parity with the published code: worst relative errors"))
+        for report in reports:
+            over = [f"OVER: {found.what}: {found.error:.3g}" for found in report.findings if not found.ok]
+            for line in [report.note, *over]:
+                if line:
+                    _print(clean(f"{report.fixture}: {line}"))
+    if not all(report.ok for report in reports):
+        raise typer.Exit(EXIT_OVER)
 
 
 @world_app.command("build")
@@ -319,6 +397,18 @@ def _fail(text: str, code: int) -> NoReturn:
 def _let_go_of_stdout() -> None:
     """Nobody reads stdout any more; keep the interpreter from complaining when it flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _recap_config(chosen: Path | None) -> object:
+    """A whole model's configuration from a YAML file, or the published one."""
+    from importlib import import_module
+    from importlib.resources import files
+
+    from funnel.compose import make
+    from funnel.store import read_yaml
+
+    file = chosen or Path(str(files("configs") / "models" / "local_prod.yaml"))
+    return make(file.name, import_module("heavy_ranker.recap").RecapConfig, read_yaml(file))
 
 
 def _load_world(name: str, *, seed: int = 0, rebuild: bool = False) -> tuple[TerminalProgress, World]:

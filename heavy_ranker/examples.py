@@ -91,6 +91,22 @@ def with_features(
     return Examples(sample, out, continuous, ordered)
 
 
+def sampling_ratios(sample: Sample) -> Doubles:
+    """float64 [A]: (share of negatives kept) / (share of positives kept) among the examples to learn from, per head.
+
+    A network that learns from them without weights predicts odds that are too high by its inverse;
+    `calibrate(p, ratio)` undoes that. 1 for a head of which only one kind was kept.
+    """
+    done, stands_for = sample.labels[: sample.training], sample.weight[: sample.training].astype(np.float64)
+    ratios = np.ones(done.shape[1])
+    for head in range(done.shape[1]):
+        hit = done[:, head]
+        if hit.any() and not hit.all():
+            kept = [rows.sum() / stands_for[rows].sum() for rows in (~hit, hit)]
+            ratios[head] = kept[0] / kept[1]
+    return ratios
+
+
 def _choose(draw: np.random.Generator, rows: Longs, limit: int) -> Longs:
     """All rows, or a random choice of `limit` of them, ascending."""
     if rows.size <= limit:

@@ -6,8 +6,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from funnel.core.arrays import Bools, Floats
+from heavy_ranker.masknet import MaskNet
 from heavy_ranker.network import HeavyNetwork
 from heavy_ranker.serving import Layer, ServingNetwork
+from heavy_ranker.towers import Towers
 
 
 def export(
@@ -17,14 +19,22 @@ def export(
     scale, shift = _batch_norm(network.transform.batch_norm, network.continuous)
     norm = network.transform.layer_norm
     assert norm is not None
+    assert isinstance(network.backbone, MaskNet)
     blocks = list(network.backbone.blocks)
+    shared: list[nn.Module] = list(network.backbone.mlp.layers) if network.backbone.mlp is not None else []
     mask_in = [_linear(block.get_submodule("aggregate")) for block in blocks]
-    after_norm = [_linear(layer) for layer in network.backbone.mlp]
-    towers = [_tower_layer(network, place) for place in range(len(network.towers.sizes) + 1)]
-    if not after_norm:
-        towers[0] = _after_norms(towers[0], blocks)
-    else:
-        after_norm[0] = _after_norms(after_norm[0], blocks)
+    after_norm = [_linear(layer) for layer in shared if isinstance(layer, nn.Linear)]
+    assert isinstance(network.towers, Towers)
+    towers = [_tower_layer(network.towers, place) for place in range(len(network.towers.sizes) + 1)]
+    gain, offset = (
+        np.stack([_array(block.get_parameter(f"norm.{leaf}")) for block in blocks]) for leaf in ("weight", "bias")
+    )
+    if not any(isinstance(block.get_submodule("activation"), nn.ReLU) for block in blocks):
+        if not after_norm:
+            towers[0] = _after_norms(towers[0], gain.ravel(), offset.ravel())
+        else:
+            after_norm[0] = _after_norms(after_norm[0], gain.ravel(), offset.ravel())
+        gain, offset = (np.empty((0, 0), np.float32) for _ in range(2))
     return ServingNetwork(
         features=features,
         scale=scale,
@@ -38,6 +48,7 @@ def export(
             _side_by_side([_linear(block.get_submodule("project")) for block in blocks]),
         ),
         hidden=_side_by_side([_linear(block.get_submodule("hidden")) for block in blocks]),
+        block_norm=(gain, offset),
         mlp=tuple(_side_by_side([layer]) for layer in after_norm),
         towers=(_side_by_side([towers[0]]), *(Layer(w, b) for w, b in towers[1:])),
         ratio=ratio,
@@ -72,12 +83,12 @@ def _batch_norm(norm: nn.BatchNorm1d | None, size: int) -> tuple[Floats, Floats]
     return scale.astype(np.float32), (offset - mean * scale).astype(np.float32)
 
 
-def _tower_layer(network: HeavyNetwork, place: int) -> tuple[Floats, Floats]:
+def _tower_layer(towers: Towers, place: int) -> tuple[Floats, Floats]:
     """Weights [in, A out], biases [A out] of the towers' first layer; [A, in, out], [A, out] of a later one."""
-    weight, bias = (_array(part) for part in network.towers.stacked(place))
+    weight, bias = (_array(part) for part in towers.stacked(place))
     weight = weight.transpose(0, 2, 1)
-    if place < len(network.towers.sizes):
-        norm = network.towers.norms[place]
+    if place < len(towers.sizes):
+        norm = towers.norms[place]
         assert isinstance(norm, nn.BatchNorm1d)
         scale, shift = (part.reshape(bias.shape) for part in _batch_norm(norm, bias.size))
         weight, bias = weight * scale[:, None, :], bias * scale + shift
@@ -86,11 +97,8 @@ def _tower_layer(network: HeavyNetwork, place: int) -> tuple[Floats, Floats]:
     return np.ascontiguousarray(weight), bias
 
 
-def _after_norms(layer: tuple[Floats, Floats], blocks: list[nn.Module]) -> tuple[Floats, Floats]:
+def _after_norms(layer: tuple[Floats, Floats], gain: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """The layer that reads the blocks' outputs, with the gains and biases of their layer norms folded in."""
-    gain, offset = (
-        np.concatenate([_array(block.get_parameter(f"norm.{leaf}")) for block in blocks]) for leaf in ("weight", "bias")
-    )
     weight, bias = layer
     folded: Floats = weight * gain[:, None]
     return folded, (bias + offset @ weight).astype(np.float32)

@@ -7,6 +7,7 @@ are for a laptop; `configs/models/heavy_ranker_production.yaml` has the publishe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +33,9 @@ class HeavyRanker(Scorer, Learned):
     blocks: int = Field(3, ge=1, le=16, description="mask blocks side by side")
     block_size: int = Field(64, ge=1, le=4096, description="width of each block's output")
     aggregation_size: int = Field(64, ge=1, le=4096, description="width of the hidden layer of each block's mask")
+    block_activation: Literal["none", "relu"] = Field(
+        "none", description="what follows a block's layer norm: nothing, as published, or ReLU, as in the paper"
+    )
     mlp: tuple[int, ...] = Field((128,), description="widths of the layers shared by all heads")
     towers: tuple[int, ...] = Field((32, 16), description="hidden widths of each head's tower")
     dropout: dict[str, float] = Field(
@@ -47,6 +51,15 @@ class HeavyRanker(Scorer, Learned):
     epochs: int = Field(2, ge=1, description="passes over the examples, at most")
     batch_size: int = Field(1024, ge=2, description="examples a step")
     learning_rate: float = Field(3e-3, gt=0, description="of Adam, at the top of its ramp")
+    task_learning_rate: dict[str, float] = Field(
+        default_factory=dict, description="of the towers of these actions, instead of learning_rate"
+    )
+    task_ramp_share: dict[str, float] = Field(
+        default_factory=dict, description="of the towers of these actions, instead of ramp_share"
+    )
+    down_sampling: Literal["weights", "calibration"] = Field(
+        "weights", description="negatives left out count by weight in the loss, or are calibrated back afterwards"
+    )
     ramp_share: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
     final_rate_share: float = Field(0.02, ge=0, le=1, description="the last step's rate as a share of the top")
     clip_norm: float = Field(10.0, gt=0, description="largest norm of the gradient")
@@ -55,9 +68,11 @@ class HeavyRanker(Scorer, Learned):
 
     def __post_init__(self) -> None:
         self.network_: ServingNetwork | None = None
-        for name in self.dropout:
-            if name not in HEAVY_ACTIONS:
-                raise ConfigError(f"heavy_ranker.dropout.{name}", f"no such head — {nearest(name, HEAVY_ACTIONS)}")
+        for setting in ("dropout", "task_learning_rate", "task_ramp_share"):
+            for name in getattr(self, setting):
+                if name not in HEAVY_ACTIONS:
+                    what = f"no such head — {nearest(name, HEAVY_ACTIONS)}"
+                    raise ConfigError(f"heavy_ranker.{setting}.{name}", what)
         for name in self.features:
             lookup(name)
 

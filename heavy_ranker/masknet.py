@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from funnel.core.errors import ConfigError
+from heavy_ranker.mlp import Mlp, MlpConfig, dense
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,15 @@ class BlockConfig:
     """Widths of a mask block.
 
     output_size: q; aggregation_size: t, or reduction_factor: t as a share of m (exactly one of the
-    two); input_layer_norm: whether LN is applied to what gets masked (never to the mask's own input).
+    two); input_layer_norm: whether LN is applied to what gets masked (never to the mask's own input);
+    relu: whether a ReLU follows the block's layer norm, as in the paper (eq. 12, 14) and not as published.
     """
 
     output_size: int
     aggregation_size: int | None = None
     reduction_factor: float | None = None
     input_layer_norm: bool = False
+    relu: bool = False
 
     def aggregation(self, mask_input_size: int) -> int:
         """t, the width of the mask's hidden layer."""
@@ -56,6 +59,7 @@ class MaskBlock(nn.Module):
         self.project = dense(aggregation, input_size)
         self.hidden = dense(input_size, config.output_size)
         self.norm = nn.LayerNorm(config.output_size)
+        self.activation = nn.ReLU() if config.relu else nn.Identity()
 
     def mask(self, embedding: Tensor) -> Tensor:
         """V_mask [B, n]."""
@@ -64,18 +68,20 @@ class MaskBlock(nn.Module):
 
     def forward(self, embedding: Tensor, masked: Tensor) -> Tensor:
         """V_out [B, q]."""
-        output: Tensor = self.norm(self.hidden(self.mask(embedding) * self.input_norm(masked)))
+        output: Tensor = self.activation(self.norm(self.hidden(self.mask(embedding) * self.input_norm(masked))))
         return output
 
 
 class MaskNet(nn.Module):
-    """Blocks side by side (outputs concatenated) or one after the other, then an MLP with ReLU after every layer.
+    """Blocks side by side (outputs concatenated) or one after the other, then an MLP.
+
+    Published, a serial network with an MLP fails with a TypeError; here it is what one would expect.
 
     forward: V_emb [B, m] -> [B, output_size].
     """
 
     def __init__(
-        self, input_size: int, blocks: Sequence[BlockConfig], *, mlp: Sequence[int] = (), parallel: bool = True
+        self, input_size: int, blocks: Sequence[BlockConfig], *, mlp: MlpConfig | None = None, parallel: bool = True
     ) -> None:
         super().__init__()
         self.parallel = parallel
@@ -84,8 +90,8 @@ class MaskNet(nn.Module):
             MaskBlock(input_size, size, block) for size, block in zip(sizes, blocks, strict=True)
         )
         merged = sum(block.output_size for block in blocks) if parallel else blocks[-1].output_size
-        self.mlp = nn.ModuleList(dense(width, size) for width, size in zip((merged, *mlp), mlp, strict=False))
-        self.output_size = mlp[-1] if mlp else merged
+        self.mlp = Mlp(merged, mlp) if mlp is not None else None
+        self.output_size = self.mlp.output_size if self.mlp is not None else merged
 
     def merge(self, embedding: Tensor) -> Tensor:
         """V_merge: the outputs of parallel blocks, in order, or the last output of serial ones."""
@@ -98,15 +104,5 @@ class MaskNet(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """H [B, output_size]."""
-        hidden = self.merge(embedding)
-        for layer in self.mlp:
-            hidden = torch.relu(layer(hidden))
-        return hidden
-
-
-def dense(input_size: int, output_size: int) -> nn.Linear:
-    """A linear layer as published: Xavier-uniform weights, zero bias."""
-    layer = nn.Linear(input_size, output_size)
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+        merged = self.merge(embedding)
+        return self.mlp(merged) if self.mlp is not None else merged

@@ -20,7 +20,7 @@ from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.kernels import normalised, transform_rows
 
 BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
-_LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
+LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
 ROWS_AT_ONCE = (
     504  # a multiple of the tile: hidden activations of that many rows stay in the cache; no result depends on it
 )
@@ -49,7 +49,8 @@ class ServingNetwork:
 
     features: names, continuous ones first; scale, shift [C], gain, bias [F], clip, epsilon: the
     transform; masks: aggregation (one group) and projection (a group per block); hidden: a group per
-    block; mlp: shared layers; towers: first layer one group, then a group per action; ratio [A]:
+    block; block_norm: gain and bias [G, N] of the blocks' layer norms if a ReLU follows them, else empty
+    (folded into the next layer); mlp: shared layers; towers: first layer one group, then a group per action; ratio [A]:
     numeric calibration; trained [A]: heads that learnt; base_rate [A]: what the others say.
     """
 
@@ -62,6 +63,7 @@ class ServingNetwork:
     epsilon: float
     masks: tuple[Layer, Layer]
     hidden: Layer
+    block_norm: tuple[Floats, Floats]
     mlp: tuple[Layer, ...]
     towers: tuple[Layer, ...]
     ratio: Floats
@@ -78,7 +80,7 @@ class ServingNetwork:
         out = np.tile(self.base_rate, (x.shape[0], 1))
         logits = self.logits(x)
         for column, action in enumerate(np.flatnonzero(self.trained)):
-            p = 1 / (1 + np.exp(-np.clip(logits[:, column].astype(np.float64), -_LARGEST_LOGIT, _LARGEST_LOGIT)))
+            p = 1 / (1 + np.exp(-np.clip(logits[:, column].astype(np.float64), -LARGEST_LOGIT, LARGEST_LOGIT)))
             out[:, action] = calibrate(p, float(self.ratio[action]))
         return out
 
@@ -89,7 +91,11 @@ class ServingNetwork:
         groups = project.weight.shape[0]
         aggregated = aggregate(embedding[:, None], relu=True).reshape(rows, groups, -1)
         masked = project(aggregated, relu=False) * embedding[:, None]
-        h = normalised(self.hidden(masked, relu=False), BLOCK_EPSILON).reshape(rows, 1, -1)
+        h = normalised(self.hidden(masked, relu=False), BLOCK_EPSILON)
+        gain, offset = self.block_norm
+        if gain.size:
+            h = np.maximum(h * gain + offset, np.float32(0))
+        h = h.reshape(rows, 1, -1)
         for layer in self.mlp:
             h = layer(h, relu=True)
         last = len(self.towers) - 1
@@ -113,6 +119,8 @@ class ServingNetwork:
             "transform.clip_and_epsilon": np.array([self.clip, self.epsilon]),
             **{f"{name}.weight": layer.weight for name, layer in layers.items()},
             **{f"{name}.bias": layer.bias for name, layer in layers.items()},
+            "block.gain": self.block_norm[0],
+            "block.bias": self.block_norm[1],
             "calibration.ratio": self.ratio,
             "calibration.trained": self.trained,
             "calibration.base_rate": self.base_rate,
@@ -152,6 +160,7 @@ class ServingNetwork:
             epsilon=float(limits[1]),
             masks=(layer("mask.0"), layer("mask.1")),
             hidden=layer("hidden.0"),
+            block_norm=(state["block.gain"], state["block.bias"]),
             mlp=layers("mlp"),
             towers=layers("tower"),
             ratio=state["calibration.ratio"],
@@ -159,11 +168,14 @@ class ServingNetwork:
             base_rate=state["calibration.base_rate"],
         )
 
-    def _misfit(self) -> str:
+    def _misfit(self) -> str:  # noqa: PLR0911 - one line per misfit
         """What does not fit together, or an empty string: a kernel would read beyond an array."""
         width, heads = len(self.features), int(self.trained.sum())
         if {self.ratio.shape, self.trained.shape, self.base_rate.shape} != {(len(HEAVY_ACTIONS),)}:
             return f"is for {self.trained.size} heads, not for {len(HEAVY_ACTIONS)}"
+        block_shape = (self.masks[1].weight.shape[0], self.hidden.weight.shape[2])
+        if {part.shape for part in self.block_norm} not in ({block_shape}, {(0, 0)}):
+            return "has layer norms that do not fit its blocks"
         if {self.gain.shape, self.bias.shape} != {(width,)} or self.scale.shape != self.shift.shape:
             return f"has a transform that does not fit {width} features"
         aggregate, project = self.masks

@@ -4,7 +4,7 @@
 
 Source: twitter/the-algorithm-ml, projects/home/recap/config/local_prod.yaml and model/mlp.py. The
 parameters of each tower are its own (so that each can have a learning rate of its own), but all
-towers are computed together: they have the same widths.
+towers are computed together where they have the same widths (`Towers`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from heavy_ranker.masknet import dense
+from heavy_ranker.mlp import dense
 
 
 class Tower(nn.Module):
@@ -31,7 +31,7 @@ class Towers(nn.Module):
     """H [B, input_size] -> logits [B, A], one column per task in the order of `tasks`.
 
     sizes: hidden widths, the same for every tower; dropout: share of units dropped in training, per
-    task (0 where a task is not named).
+    task (0 where a task is not named); momentum: of the batch norms.
     """
 
     def __init__(
@@ -41,11 +41,14 @@ class Towers(nn.Module):
         sizes: Sequence[int],
         *,
         dropout: Mapping[str, float] | None = None,
+        momentum: float = 0.1,
     ) -> None:
         super().__init__()
         self.tasks, self.sizes = tuple(tasks), tuple(sizes)
         self.towers = nn.ModuleList(Tower(input_size, sizes) for _ in tasks)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(len(self.tasks) * size, affine=False) for size in sizes)
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(len(self.tasks) * size, momentum=momentum, affine=False) for size in sizes
+        )
         drop = dropout or {}
         self.dropped = [(task, drop[name]) for task, name in enumerate(tasks) if drop.get(name, 0.0) > 0]
 
@@ -90,3 +93,48 @@ class Towers(nn.Module):
         for task, share in self.dropped:
             scale[:, task] = (torch.rand_like(scale[:, task]) >= share) / (1 - share)
         return active * scale
+
+    def parameters_of(self, place: int) -> list[nn.Parameter]:
+        """What belongs to the tower of one task."""
+        return list(self.towers[place].parameters())
+
+
+class SeparateTowers(nn.Module):
+    """Towers of any shape, each computed by itself: H [B, input_size] -> logits [B, A]."""
+
+    def __init__(self, tasks: Sequence[str], towers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.towers = nn.ModuleList(towers)
+
+    def forward(self, shared: Tensor) -> Tensor:
+        """Logits [B, A]."""
+        return torch.cat([tower(shared) for tower in self.towers], dim=1)
+
+    def parameters_of(self, place: int) -> list[nn.Parameter]:
+        """What belongs to the tower of one task."""
+        return list(self.towers[place].parameters())
+
+
+class AffineMaps(nn.Module):
+    """A learnt scale and bias of the logits of some tasks: z -> scale z + bias, starting at the given numbers."""
+
+    def __init__(self, tasks: Sequence[str], maps: Mapping[str, tuple[float, float]]) -> None:
+        super().__init__()
+        self.places = [place for place, name in enumerate(tasks) if name in maps]
+        self.maps = nn.ModuleList(nn.Linear(1, 1) for _ in self.places)
+        for layer, place in zip(self.maps, self.places, strict=True):
+            scale, bias = maps[tasks[place]]
+            nn.init.constant_(layer.get_parameter("weight"), scale)
+            nn.init.constant_(layer.get_parameter("bias"), bias)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Logits [B, A]."""
+        columns = list(torch.split(logits, 1, dim=1))
+        for layer, place in zip(self.maps, self.places, strict=True):
+            columns[place] = layer(columns[place])
+        return torch.cat(columns, dim=1) if self.places else logits
+
+    def parameters_of(self, place: int) -> list[nn.Parameter]:
+        """What belongs to the map of one task: nothing if it has none."""
+        return list(self.maps[self.places.index(place)].parameters()) if place in self.places else []

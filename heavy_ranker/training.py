@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -15,13 +19,14 @@ from funnel.core.arrays import Array, Bools, Doubles
 from funnel.core.errors import DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.learn.calibration import mean_matching_ratio
-from funnel.learn.schedules import ramp_to_cosine
+from funnel.learn.checkpoints import Checkpoint
+from funnel.learn.schedules import Schedule, ramp_to_cosine
 from funnel.learn.training import Group, History, Plan, seeded, train
-from heavy_ranker.examples import Examples
+from heavy_ranker.examples import Examples, sampling_ratios
 from heavy_ranker.export import export
-from heavy_ranker.masknet import BlockConfig
 from heavy_ranker.network import HeavyNetwork, multitask_loss
 from heavy_ranker.serving import ServingNetwork
+from heavy_ranker.towers import Towers
 
 if TYPE_CHECKING:
     from heavy_ranker.heavy_ranker import HeavyRanker
@@ -51,10 +56,11 @@ def fit_network(
         raise DataError(
             "heavy_ranker", f"no action has {settings.min_positives} positives in the log — lower min_positives"
         )
-    rows, ratio = _Rows(examples, trained), np.ones(len(HEAVY_ACTIONS), np.float32)
+    rows, ratio = _Rows(examples, trained, settings.down_sampling), np.ones(len(HEAVY_ACTIONS), np.float32)
     with seeded(seed, "heavy ranker: weights and dropout"):
         network = _network(examples, settings, trained)
         network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
+        assert isinstance(network.towers, Towers)
         network.towers.start_from(torch.from_numpy(base_rate[trained]))
         history = _train(network, rows, settings, seed, progress, log_dir)
         ratio[trained] = _ratios(network.eval(), rows)
@@ -65,26 +71,40 @@ def fit_network(
 class _Rows:
     """The examples as tensors, and the two parts of them."""
 
-    def __init__(self, examples: Examples, trained: Bools) -> None:
+    def __init__(self, examples: Examples, trained: Bools, down_sampling: str) -> None:
         self.features = torch.from_numpy(examples.features)
         self.labels = torch.from_numpy(examples.sample.labels[:, trained])
         self.weight = torch.from_numpy(examples.sample.weight)[:, None]
+        self.shift = torch.zeros(int(trained.sum()))  # of the logits, by the calibration for the sampling
+        if down_sampling == "calibration":
+            self.weight = torch.ones_like(self.weight)
+            self.shift = torch.from_numpy(np.log(sampling_ratios(examples.sample)[trained])).to(torch.float32)
         self.training = examples.sample.training
         self.validation = torch.arange(self.training, self.features.shape[0])
         self.stride = max(1, self.training // STATISTICS_ROWS)
 
     def logits(self, network: HeavyNetwork) -> Tensor:
-        """Of the validation rows."""
+        """Of the validation rows, which are not sampled; calibrated for the sampling of the others."""
         with torch.inference_mode():
-            return torch.cat([network(self.features[part]) for part in torch.split(self.validation, ROWS_AT_ONCE)])
+            parts = torch.split(self.validation, ROWS_AT_ONCE)
+            return torch.cat([network(self.features[part]) for part in parts]) + self.shift
+
+    def checksum(self) -> int:
+        """Of features, labels and weights: whether a checkpoint belongs to these rows."""
+        found = 0
+        for part in (self.features, self.labels, self.weight):
+            found = crc32(np.ascontiguousarray(part.numpy()).view(np.uint8).data, found)
+        return found
 
 
 def _network(examples: Examples, settings: HeavyRanker, trained: Bools) -> HeavyNetwork:
-    block = BlockConfig(settings.block_size, aggregation_size=settings.aggregation_size)
-    return HeavyNetwork(
+    return HeavyNetwork.of(
         continuous=examples.continuous,
         binary=examples.features.shape[1] - examples.continuous,
-        blocks=[block] * settings.blocks,
+        blocks=settings.blocks,
+        block_size=settings.block_size,
+        aggregation_size=settings.aggregation_size,
+        paper=settings.block_activation == "relu",
         mlp=settings.mlp,
         tasks=tuple(name for name, learns in zip(HEAVY_ACTIONS, trained, strict=True) if learns),
         towers=settings.towers,
@@ -98,12 +118,16 @@ def _train(
 ) -> History:
     plan = Plan(settings.epochs, settings.batch_size, settings.clip_norm, settings.patience, settings.evaluations)
     steps = plan.steps(rows.training)
-    schedule = ramp_to_cosine(
-        settings.learning_rate,
-        ramp_steps=max(1, round(settings.ramp_share * steps)),
-        final_rate=settings.final_rate_share * settings.learning_rate,
-        final_step=steps,
-    )
+
+    def schedule(name: str) -> Schedule:
+        rate = settings.task_learning_rate.get(name, settings.learning_rate)
+        ramp_share = settings.task_ramp_share.get(name, settings.ramp_share)
+        return ramp_to_cosine(
+            rate,
+            ramp_steps=max(1, round(ramp_share * steps)),
+            final_rate=settings.final_rate_share * rate,
+            final_step=steps,
+        )
 
     def loss(batch: Tensor) -> Tensor:
         return multitask_loss(network(rows.features[batch]), rows.labels[batch], rows.weight[batch])
@@ -116,23 +140,36 @@ def _train(
         loss=loss,
         rows=rows.training,
         validate=validate,
-        groups=[Group("all", list(network.parameters()), schedule)],
+        groups=[Group(name, parameters, schedule(name)) for name, parameters in network.groups().items()],
         plan=plan,
         seed=rng.key(seed, "heavy ranker") >> 1,
         label="heavy ranker",
         progress=progress,
         log_dir=log_dir,
+        checkpoint=_checkpoint(log_dir, plan.steps_per_epoch(rows.training), rows, settings, seed),
+    )
+
+
+def _checkpoint(log_dir: Path | None, every: int, rows: _Rows, settings: HeavyRanker, seed: int) -> Checkpoint | None:
+    """A file beside the curves, if there are any; it is taken up by the same training only."""
+    if log_dir is None:
+        return None
+    about = json.dumps([asdict(settings), seed, rows.checksum()], sort_keys=True)
+    return Checkpoint(
+        log_dir / "checkpoint.safetensors", max(1, every // 2), hashlib.sha256(about.encode()).hexdigest()
     )
 
 
 def _ratios(network: HeavyNetwork, rows: _Rows) -> Doubles:
     """float64 [tasks]: the calibration with which the mean prediction is the mean label of the validation rows.
 
-    Few positives say little about the mean, so the observed count is shrunk towards the expected one
-    (a gamma prior worth PRIOR_POSITIVES).
+    It comes on top of what `rows.shift` undoes. Few positives say little about the mean, so the observed
+    count is shrunk towards the expected one (a gamma prior worth PRIOR_POSITIVES).
     """
     p: Array = torch.sigmoid(rows.logits(network).to(torch.float64)).numpy()
     expected = p.sum(axis=0)
     seen = rows.labels[rows.validation].sum(dim=0).numpy()
     target = (seen + PRIOR_POSITIVES) / (expected + PRIOR_POSITIVES) * expected / p.shape[0]
-    return np.array([mean_matching_ratio(p[:, task], target[task]) for task in range(p.shape[1])])
+    matching = np.array([mean_matching_ratio(p[:, task], target[task]) for task in range(p.shape[1])])
+    undone: Doubles = np.exp(rows.shift.numpy().astype(np.float64))
+    return matching * undone

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from funnel.core import rng
 from funnel.core.progress import SILENT, Progress
+from funnel.learn.checkpoints import Checkpoint, optimizer_tensors, restore_optimizer
 from funnel.learn.schedules import Schedule
 
 # Fixed, because the split of a sum over threads decides its last bit. One, because layers this narrow gain little
@@ -101,25 +103,33 @@ def train(
     label: str = "training",
     progress: Progress = SILENT,
     log_dir: Path | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train the model in place; it ends with the weights of the best validation loss.
 
     loss: from int64 row numbers [B] to the scalar to minimise; validate: the validation loss, called in
-    evaluation mode without gradients; log_dir: where TensorBoard curves go. Call it inside `seeded`.
+    evaluation mode without gradients; log_dir: where TensorBoard curves go; checkpoint: a file that
+    training writes as it goes on, and takes up again if it is there: what is stopped and resumed ends
+    with the same bytes as what was not. Call it inside `seeded`.
     """
-    optimizer = torch.optim.Adam(
-        [{"params": list(group.parameters), "lr": 0.0} for group in groups], betas=BETAS, eps=ADAM_EPSILON, fused=True
-    )
+    optimizer = adam(groups)
     history, best = History(), _Best(model)
-    curves = _Curves(log_dir)
     losses: list[Tensor] = []
+    begun = 0
+    if checkpoint is not None and checkpoint.path.exists():
+        begun = _take_up(checkpoint, model, optimizer, history, best, losses)
+    curves = _Curves(log_dir)
     total = plan.steps(rows)
     every = max(1, plan.steps_per_epoch(rows) // plan.evaluations)
     with progress.bar(label, total) as bar:
         model.train()
+        bar.advance(begun)
         for step, batch in enumerate(_batches(rows, plan, seed)):
-            for slot, group in zip(optimizer.param_groups, groups, strict=True):
-                slot["lr"] = group.schedule(step)
+            if step < begun:
+                continue
+            if _done(history, plan):
+                break
+            set_rates(optimizer, groups, step)
             optimizer.zero_grad(set_to_none=True)
             value = loss(batch)
             value.backward()  # type: ignore[no-untyped-call]
@@ -134,12 +144,67 @@ def train(
                 losses.clear()
                 curves.write(history, {group.name: group.schedule(step) for group in groups})
                 best.consider(history)
-                if len(history.step) - 1 - history.best >= plan.patience:
-                    break
+            if checkpoint is not None and ((step + 1) % checkpoint.every == 0 or step + 1 == total):
+                _put_down(checkpoint, step + 1, model, optimizer, history, best, losses)
     best.restore()
     curves.close()
     model.eval()
     return history
+
+
+def adam(groups: Sequence[Group], *, betas: tuple[float, float] = BETAS, epsilon: float = ADAM_EPSILON) -> Adam:
+    """Adam without weight decay, each group with a rate of its own, 0 until `set_rates` says it."""
+    parameters = [{"params": list(group.parameters), "lr": 0.0} for group in groups]
+    return Adam(parameters, betas=betas, eps=epsilon, fused=True)
+
+
+def set_rates(optimizer: Adam, groups: Sequence[Group], step: int) -> None:
+    """Give every group the rate that its schedule has at a step."""
+    for slot, group in zip(optimizer.param_groups, groups, strict=True):
+        slot["lr"] = group.schedule(step)
+
+
+def _done(history: History, plan: Plan) -> bool:
+    """Whether the validation loss has not become better for too long."""
+    return bool(history.step) and len(history.step) - 1 - history.best >= plan.patience
+
+
+def _put_down(
+    checkpoint: Checkpoint,
+    step: int,
+    model: nn.Module,
+    optimizer: Adam,
+    history: History,
+    best: _Best,
+    losses: Sequence[Tensor],
+) -> None:
+    checkpoint.save(
+        step,
+        {
+            "model": model.state_dict(),
+            "best": {} if history.step and history.step[history.best] == step else best.weights,
+            "optimizer": optimizer_tensors(optimizer),
+            "random": {"torch": torch.get_rng_state()},
+            "losses": {"since evaluation": torch.stack(list(losses)) if losses else torch.empty(0)},
+        },
+        asdict(history),
+    )
+
+
+def _take_up(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: Adam, history: History, best: _Best, losses: list[Tensor]
+) -> int:
+    """The step to go on from; everything else is put back where it was."""
+    step, tensors, past = checkpoint.load({"model": model.state_dict(), "optimizer": None})
+    model.load_state_dict(tensors["model"])
+    best.weights = tensors.get("best", dict(tensors["model"]) if past["step"] else {})
+    restore_optimizer(optimizer, tensors["optimizer"])
+    torch.set_rng_state(tensors["random"]["torch"])
+    losses.extend(tensors["losses"]["since evaluation"].unbind())
+    history.step.extend(int(at) for at in past["step"])
+    history.training_loss.extend(past["training_loss"])
+    history.validation_loss.extend(past["validation_loss"])
+    return step
 
 
 def _batches(rows: int, plan: Plan, seed: int) -> Iterator[Tensor]:

@@ -325,7 +325,19 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 
 
 def test_every_command_has_help(bare: Callable[..., Said]) -> None:
-    commands = ["", "simulate", "explain", "train", "world", "world build", "world import", "world describe"]
+    commands = [
+        "",
+        "simulate",
+        "explain",
+        "train",
+        "train heavy",
+        "train random-data",
+        "parity",
+        "world",
+        "world build",
+        "world import",
+        "world describe",
+    ]
     for command in [*commands, "world list", "list stages", "list features", "list funnels", "list worlds"]:
         said = bare(*command.split(), "--help")
         assert (said.code, said.err) == (0, ""), command
@@ -364,3 +376,23 @@ def test_a_page_of_a_real_data_set_shows_a_date(funnel: Callable[..., Said], mon
     monkeypatch.setattr(made.world, "meta", replace(made.world.meta, epoch_unix_s=1341100800.0))
     monkeypatch.setattr(compose, "load_funnel", lambda *_, **__: made)
     assert "2012-07-03 00:00 UTC" in funnel("simulate", "--viewer", "7").out  # 48 h after 2012-07-01
+
+
+def test_parity_ends_with_1_where_a_number_is_over_its_tolerance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["parity", str(ROOT / "tests" / "parity" / "fixtures"), "--json"])
+    reports = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 0
+    assert {report["kind"] for report in reports} >= {"model", "masknet", "metrics", "schedules"}
+    spoilt = {"x": [1.0], "y_f32": [0.7], "y_f64": [0.693147180559945]}  # ln 2 = 0.6931
+    (tmp_path / "anything.json").write_text(json.dumps(spoilt))
+    with pytest.raises(SystemExit) as ended:
+        main(["parity", str(tmp_path)])
+    assert ended.value.code == 1
+    assert "OVER: float32" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["parity", str(tmp_path / "nothing")])
+    assert ended.value.code == 2
+    assert "does not exist" in capsys.readouterr().err

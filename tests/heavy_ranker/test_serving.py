@@ -19,7 +19,6 @@ from funnel.core.errors import DataError
 from funnel.core.rng import stream
 from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.export import export
-from heavy_ranker.masknet import BlockConfig
 from heavy_ranker.network import HeavyNetwork
 from heavy_ranker.serving import ServingNetwork
 
@@ -28,14 +27,17 @@ TRAINED = np.array([name != "report" for name in HEAVY_ACTIONS])
 
 
 @lru_cache
-def _networks(mlp: tuple[int, ...] = (40,)) -> tuple[HeavyNetwork, ServingNetwork]:
+def _networks(mlp: tuple[int, ...] = (40,), paper: bool = False) -> tuple[HeavyNetwork, ServingNetwork]:
     """A network with random weights, gains and running statistics, and its export."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = HeavyNetwork(
+        network = HeavyNetwork.of(
             continuous=CONTINUOUS,
             binary=BINARY,
-            blocks=[BlockConfig(24, aggregation_size=17)] * 3,
+            blocks=3,
+            block_size=24,
+            aggregation_size=17,
+            paper=paper,
             mlp=mlp,
             tasks=[name for name, learns in zip(HEAVY_ACTIONS, TRAINED, strict=True) if learns],
             towers=(9, 5),
@@ -57,9 +59,10 @@ def _rows(n: int, seed: int = 0) -> Floats:
     return x.astype(np.float32)
 
 
+@pytest.mark.parametrize("paper", [False, True])
 @pytest.mark.parametrize("mlp", [(), (40,), (33, 20)])
-def test_the_arrays_compute_what_the_torch_module_computes(mlp: tuple[int, ...]) -> None:
-    network, served = _networks(mlp)
+def test_the_arrays_compute_what_the_torch_module_computes(mlp: tuple[int, ...], paper: bool) -> None:
+    network, served = _networks(mlp, paper)
     x = _rows(700)
     x[0], x[1, 3] = 0.0, np.inf
     with torch.inference_mode():
@@ -108,7 +111,7 @@ def test_a_grouped_dense_layer_is_a_matrix_product(
 
 
 def test_state_and_back_gives_the_same_bytes() -> None:
-    _, served = _networks()
+    _, served = _networks(paper=True)
     restored = ServingNetwork.of(served.state(), "test")
     assert restored.features == served.features
     assert restored.probabilities(_rows(20)).tobytes() == served.probabilities(_rows(20)).tobytes()
@@ -124,7 +127,7 @@ def test_a_missing_array_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(_networks()[1].state()) - {"features", "transform.clip_and_epsilon"}))
 def test_an_array_of_another_shape_is_refused(name: str) -> None:
-    state = _networks()[1].state()
+    state = _networks(paper=True)[1].state()
     with pytest.raises(DataError, match=r"train it again"):
         ServingNetwork.of({**state, name: state[name][..., :-1]}, "test")
 

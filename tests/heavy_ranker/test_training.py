@@ -16,8 +16,9 @@ from funnel.core.rng import stream
 from funnel.core.world import PlatformView
 from funnel.features import hydrate
 from funnel.features.logged import logged_batch
+from funnel.learn.calibration import calibrate
 from funnel.learn.metrics import auc, rce
-from heavy_ranker.examples import Examples, Sample, sample_log
+from heavy_ranker.examples import Examples, Sample, sample_log, sampling_ratios
 from heavy_ranker.heavy_ranker import HeavyRanker
 from heavy_ranker.training import fit_network
 from tests.support import altered_after, mini_view, mini_world
@@ -111,13 +112,83 @@ def test_the_sample_keeps_the_actions_and_its_weights_stand_for_the_whole_log() 
     assert weight.mean() == pytest.approx(1, rel=1e-5)
 
 
+def _down_sampled(rows: int, keep: float) -> Examples:
+    """Planted rows of which all with some action stay, and a share of the others; the last fifth is as it was."""
+    x, labels = _planted(rows, 5)
+    labels[:, HEAVY_ACTIONS.index("report")] = False
+    cut = int(0.8 * rows)
+    active = labels[:cut].any(axis=1)
+    stays = active | (stream(1, "kept").random(cut) < keep)
+    learnt = np.flatnonzero(stays)
+    weight = np.ones(learnt.size + rows - cut, np.float32)
+    weight[: learnt.size] = np.where(active[learnt], 1.0, 1 / keep)
+    weight[: learnt.size] /= weight[: learnt.size].mean()
+    chosen = np.concatenate([learnt, np.arange(cut, rows)])
+    sample = Sample(chosen, labels[chosen], weight, int(learnt.size), labels.sum(axis=0), rows)
+    return Examples(sample, x[chosen], 10, tuple(map(str, range(12))))
+
+
+def test_down_sampled_negatives_are_calibrated_back() -> None:
+    examples = _down_sampled(40_000, keep=0.2)
+    sample = examples.sample
+    ratios = sampling_ratios(sample)
+    as_logged = sample.labels[sample.training :].mean(axis=0)
+    for head in (0, 4):
+        kept = sample.labels[: sample.training, head].mean()
+        assert kept > 1.2 * as_logged[head]
+        # The mean label of the sample, calibrated, is the mean label of the log; 8,000 rows know it to about 2 %.
+        assert calibrate(np.array([kept]), ratios[head])[0] == pytest.approx(as_logged[head], rel=0.06)
+    fresh, truth = _planted(10_000, 6)
+    for how in ("weights", "calibration"):
+        settings = HeavyRanker(**{**SMALL, "batch_size": 250, "epochs": 2, "down_sampling": how})
+        served, _, _ = fit_network(examples, settings, seed=0)
+        p = served.probabilities(fresh)
+        assert auc(truth[:, 0], p[:, 0]) > 0.8
+        assert p[:, 0].mean() == pytest.approx(truth[:, 0].mean(), rel=0.1)
+
+
+def test_each_head_can_have_a_learning_rate_of_its_own() -> None:
+    examples = _down_sampled(4_000, keep=0.5)
+    settings = HeavyRanker(**SMALL, epochs=1)
+    same = HeavyRanker(**SMALL, epochs=1, task_learning_rate={"reply": settings.learning_rate})
+    other = HeavyRanker(**SMALL, epochs=1, task_learning_rate={"reply": 1e-12}, task_ramp_share={"favorite": 0.9})
+    networks = [fit_network(examples, each, seed=0)[1] for each in (settings, same, other)]
+    tasks = networks[0].towers.tasks
+
+    def last(place: int, task: str) -> Array:
+        return networks[place].groups()[task][-1].detach().numpy()
+
+    assert all(np.array_equal(last(0, task), last(1, task)) for task in ("backbone", *tasks))
+    rates = examples.sample.positives / examples.sample.logged
+    rate = rates[HEAVY_ACTIONS.index("reply")]
+    start = np.log(rate / (1 - rate))
+    assert last(2, "reply") == pytest.approx(start, abs=1e-5)  # where `start_from` put it
+    assert abs(last(0, "reply")[0] - start) > 1e-3
+    assert not np.array_equal(last(2, "favorite"), last(0, "favorite"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fit_with_a_folder_keeps_a_checkpoint_and_takes_up_only_its_own(tmp_path: Path) -> None:
+    examples = _down_sampled(4_000, keep=0.5)
+    settings = HeavyRanker(**SMALL, epochs=1)
+    served, _, _ = fit_network(examples, settings, seed=0, log_dir=tmp_path)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+    again, _, _ = fit_network(examples, settings, seed=0, log_dir=tmp_path)
+    plain, _, _ = fit_network(examples, settings, seed=0)
+    for name, values in served.state().items():
+        assert again.state()[name].tobytes() == values.tobytes() == plain.state()[name].tobytes()
+    with pytest.raises(DataError, match="another training"):
+        fit_network(examples, HeavyRanker(**SMALL, epochs=2), seed=0, log_dir=tmp_path)
+
+
 def test_misuse_is_named() -> None:
     with pytest.raises(NotFittedError, match="funnel train"):
         HeavyRanker().state()
     with pytest.raises(ConfigError, match="unknown"):
         HeavyRanker(features=("tweet.agee_h",))
-    with pytest.raises(ConfigError, match="did you mean 'report'"):
-        HeavyRanker(dropout={"reports": 0.1})
+    for setting in ("dropout", "task_learning_rate", "task_ramp_share"):
+        with pytest.raises(ConfigError, match="did you mean 'report'"):
+            HeavyRanker(**{setting: {"reports": 0.1}})
     with pytest.raises(DataError, match="logged impressions"):
         HeavyRanker().fit(mini_view(0.0), seed=0)
     with pytest.raises(DataError, match="lower min_positives"):
@@ -128,7 +199,10 @@ def test_misuse_is_named() -> None:
 
 
 def test_the_published_widths_are_a_valid_configuration() -> None:
-    path = Path(__file__).parents[2] / "configs" / "models" / "heavy_ranker_production.yaml"
+    models = Path(__file__).parents[2] / "configs" / "models"
+    for name in ("lite", "default"):
+        HeavyRanker(**yaml.safe_load((models / f"heavy_ranker_{name}.yaml").read_text()))
+    path = models / "heavy_ranker_production.yaml"
     stage = HeavyRanker(**yaml.safe_load(path.read_text()))
     # config/local_prod.yaml: four blocks of 1024, an MLP of 2048, towers of 256 and 128
     assert (stage.blocks, stage.block_size, stage.mlp, stage.towers) == (4, 1024, (2048,), (256, 128))

@@ -1,0 +1,217 @@
+"""How fast the heavy ranker's network is, beside the float32 matrix product of the same run.
+
+    python -m bench.heavy_ranker [--sizes lite default production] [--rows 400] [--json] [--world small]
+
+For each size: candidates/s on one core of the torch module as published (each tower by itself), of the serving arrays,
+and of their 8-bit form (`heavy_ranker.int8`), and the share of the machine's float32 GEMM rate that this is. With
+--world: how well the 8-bit form keeps the order of real candidates, with the trained ranker of that world.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import torch
+import yaml
+
+from bench.ceilings import SIDE, machine
+from funnel.core.actions import HEAVY_ACTIONS
+from funnel.core.arrays import Array, Floats
+from funnel.core.rng import stream
+from funnel.report import console, fields, rows_table
+from heavy_ranker.export import export
+from heavy_ranker.int8 import Int8Network
+from heavy_ranker.mlp import Mlp, MlpConfig
+from heavy_ranker.network import HeavyNetwork
+from heavy_ranker.serving import ServingNetwork
+from heavy_ranker.towers import SeparateTowers
+
+MODELS = Path(__file__).parents[1] / "configs" / "models"
+CONTINUOUS, BINARY = 130, 20  # columns of `lite` and `default`
+PUBLISHED = (2117 + 600, 59)  # of `production`, the embeddings among the continuous ones
+SAMPLE = 2_000  # rows that set the ranges of the 8-bit form
+TOP = 50
+ROUNDS = 5
+VIEWERS = 64  # whose candidates the order is measured on
+
+
+def rates(size: str, rows: int) -> dict[str, object]:
+    """Candidates/s of every form of one network with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = _network(size).eval()
+        published = _as_published(network, size).eval()
+    x = _features(max(rows, SAMPLE), network)
+    served = _serving(network, x.shape[1])
+    small = Int8Network(served, x[:SAMPLE])
+    few = np.ascontiguousarray(x[:rows])
+    tensor = torch.from_numpy(few)
+    with torch.inference_mode():
+        torch_rate = rows / _busy(lambda: published(tensor))
+    flop = _flop(served)
+    served_rate = rows / _busy(lambda: served.logits(few))
+    small_rate = rows / _busy(lambda: small.logits(few))
+    gemm = _gemm()
+    return {
+        "size": size,
+        "mflop": flop / 1e6,
+        "torch_per_s": torch_rate,
+        "served_per_s": served_rate,
+        "int8_per_s": small_rate,
+        "served_over_torch": served_rate / torch_rate,
+        "int8_over_served": small_rate / served_rate,
+        "gemm_gflops": gemm / 1e9,
+        "served_share_of_gemm": served_rate * flop / gemm,
+    }
+
+
+def agreement(world_name: str) -> list[dict[str, object]]:
+    """Spearman's correlation and overlap of the best, 8 bits against float32, for each head over real candidates.
+
+    Both are means over viewers of what their own candidates get.
+    """
+    from funnel import ask
+    from funnel.compose import load_funnel
+    from funnel.core.batch import Requests
+    from funnel.features import hydrate, matrix
+    from funnel.world import World
+    from heavy_ranker.heavy_ranker import HeavyRanker
+
+    world = World.load(world_name)
+    funnel = load_funnel(world.meta.default_funnel, world)
+    funnel.ensure_trained()
+    ranker = next(slot.part for slot in funnel.stages if isinstance(slot.part, HeavyRanker))
+    assert ranker.network_ is not None
+    view = world.view(assets=funnel.assets)
+    viewers = ask.many_viewers(str(VIEWERS), world.meta, seed=0)
+    trace = funnel.run_batch(Requests.of(viewers, view.now_h, view), detail=True)
+    batch = hydrate(trace.retrieved, ranker.needs)
+    x = matrix(batch, ranker.network_.features)
+    small = Int8Network(ranker.network_, x[:: max(1, len(x) // SAMPLE)])
+    exact, rounded = ranker.network_.probabilities(x), small.probabilities(x)
+    parts = [(a, b) for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True) if b - a > TOP]
+    return [
+        {
+            "head": name,
+            "candidates": sum(b - a for a, b in parts),
+            "spearman": float(np.mean([_spearman(exact[a:b, i], rounded[a:b, i]) for a, b in parts])),
+            "top_50_overlap": float(np.mean([_overlap(exact[a:b, i], rounded[a:b, i]) for a, b in parts])),
+        }
+        for i, name in enumerate(HEAVY_ACTIONS)
+        if ranker.network_.trained[i]
+    ]
+
+
+def _network(size: str) -> HeavyNetwork:
+    settings = yaml.safe_load((MODELS / f"heavy_ranker_{size}.yaml").read_text("utf-8"))
+    continuous, binary = PUBLISHED if size == "production" else (CONTINUOUS, BINARY)
+    known = {key: settings[key] for key in ("blocks", "block_size", "aggregation_size", "mlp", "towers")}
+    return HeavyNetwork.of(continuous=continuous, binary=binary, tasks=HEAVY_ACTIONS, layer_norm_epsilon=1e-5, **known)
+
+
+def _as_published(network: HeavyNetwork, size: str) -> HeavyNetwork:
+    """The same backbone with a module for every tower, as the published forward computes them."""
+    towers = _network_towers(size)
+    assert network.backbone is not None
+    alone = [Mlp(network.backbone.output_size, MlpConfig((*towers, 1), 0.1)) for _ in HEAVY_ACTIONS]
+    return HeavyNetwork(
+        transform=network.transform,
+        continuous=network.continuous,
+        binary=network.binary,
+        backbone=network.backbone,
+        towers=SeparateTowers(HEAVY_ACTIONS, alone),
+    )
+
+
+def _network_towers(size: str) -> list[int]:
+    found: list[int] = yaml.safe_load((MODELS / f"heavy_ranker_{size}.yaml").read_text("utf-8"))["towers"]
+    return found
+
+
+def _features(rows: int, network: HeavyNetwork) -> Floats:
+    draw = stream(0, "bench features")
+    x = np.exp(draw.normal(size=(rows, network.continuous + network.binary))).astype(np.float32)
+    x[:, network.continuous :] = x[:, network.continuous :] > 1
+    return x
+
+
+def _serving(network: HeavyNetwork, width: int) -> ServingNetwork:
+    heads = len(HEAVY_ACTIONS)
+    return export(
+        network,
+        features=tuple(f"f{i}" for i in range(width)),
+        ratio=np.ones(heads, np.float32),
+        trained=np.ones(heads, np.bool_),
+        base_rate=np.full(heads, 0.01, np.float32),
+    )
+
+
+def _flop(net: ServingNetwork) -> int:
+    """Two per weight: a multiplication and an addition."""
+    return 2 * sum(layer.weight.size for layer in (*net.masks, net.hidden, *net.mlp, *net.towers))
+
+
+def _gemm() -> float:
+    """FLOP/s of a float32 matrix product."""
+    a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
+    return 2 * SIDE**3 / _busy(lambda: a @ b)
+
+
+def _busy(work: Callable[[], object]) -> float:
+    """Processor seconds of the quickest of some rounds, after one to warm up; other work may share the cores."""
+    work()
+    took = []
+    for _ in range(ROUNDS):
+        began = process_time()
+        work()
+        took.append(process_time() - began)
+    return min(took)
+
+
+def _ranks(values: Array) -> Array:
+    """Places in ascending order; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[inverse])
+
+
+def _spearman(a: Array, b: Array) -> float:
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+
+
+def _overlap(a: Array, b: Array) -> float:
+    return np.intersect1d(np.argsort(-a, kind="stable")[:TOP], np.argsort(-b, kind="stable")[:TOP]).size / TOP
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Speed of the heavy ranker's network beside the machine's ceiling.")
+    parser.add_argument("--sizes", nargs="*", default=["lite", "default", "production"])
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--world", default=None)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    table = [rates(size, asked.rows) for size in asked.sizes]
+    kept = agreement(asked.world) if asked.world else []
+    if asked.json:
+        sys.stdout.write(json.dumps({"machine": machine(), "rates": table, "int8_agreement": kept}) + "\n")
+        return
+    out = console()
+    out.print(fields(machine(), title="Machine, one core"))
+    for row in table:
+        out.print(fields(row, title=f"{row['size']}, {asked.rows} candidates at once"))
+    if kept:
+        out.print(rows_table(kept, title=f"8 bits against float32 on candidates of {asked.world}"))
+
+
+if __name__ == "__main__":
+    main()

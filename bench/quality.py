@@ -1,0 +1,202 @@
+"""How well the heavy ranker predicts held-out impressions, beside simpler models on the same features and the truth.
+
+    python -m bench.quality [--world small] [--requests 1500] [--examples 60000] [--json]
+
+For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
+and examples, and of the oracle's own probability, which nobody can beat. Differences have 95 % intervals (bootstrap
+over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
+verified authors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from bench.ceilings import machine
+from funnel.compose import load_funnel
+from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
+from funnel.core.rng import stream
+from funnel.features import hydrate, matrix
+from funnel.features.logged import labels, logged_batch
+from funnel.learn.calibration import calibrate, mean_matching_ratio
+from funnel.learn.metrics import auc, calibration_error, rce
+from funnel.report import TerminalProgress, console, rows_table
+from funnel.world import World
+from heavy_ranker.examples import Examples, sample_log, with_features
+from heavy_ranker.heavy_ranker import HeavyRanker
+
+LEAST_POSITIVES = 20  # below that an AUC says nothing
+RESAMPLES = 60
+Measure = Callable[..., float]
+MEASURES: dict[str, Measure] = {"auc": auc, "rce": rce}
+Predictions = dict[str, Floats]  # model -> float32 [n, A]
+
+
+def measure(world_name: str, *, requests: int, examples: int) -> dict[str, object]:
+    """Rows by head and by segment."""
+    progress = TerminalProgress()
+    world = World.load(world_name, progress=progress)
+    funnel = load_funnel(world.meta.default_funnel, world)
+    funnel.ensure_trained(progress=progress)
+    ranker = next(slot.part for slot in funnel.stages if isinstance(slot.part, HeavyRanker))
+    assert ranker.network_ is not None
+    names = ranker.network_.features
+    past = world.view(world.meta.train_until_h, assets=funnel.assets)
+    sample = sample_log(past, limit=examples, validation_share=ranker.validation_share, seed=0)
+    learnt = with_features(sample, past, names, progress=progress)
+    view = world.view(assets=funnel.assets)
+    rows = _held_out(view.impressions["request"], view.impressions["time_h"], world.meta.train_until_h, requests)
+    batch = logged_batch(view, rows)
+    x = matrix(hydrate(batch, names), names)
+    done = labels(view, rows)[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
+    predictions: Predictions = {"masknet": ranker.network_.probabilities(x), **_others(learnt, x)}
+    if world.oracle is not None:
+        log = {name: view.impressions[name][rows] for name in ("viewer", "tweet", "position", "time_h")}
+        truth = world.oracle.probabilities(log["viewer"], log["tweet"], log["position"], log["time_h"])
+        predictions["oracle"] = truth[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
+    weights = _resampled(view.impressions["request"][rows])
+    segments = _segments(x, names)
+    return {
+        "machine": machine(),
+        "world": world.name,
+        "examples": sample.training,
+        "impressions": int(rows.size),
+        "heads": [_head(name, i, done, predictions, weights) for i, name in enumerate(HEAVY_ACTIONS)],
+        "means": _means(done, predictions, weights),
+        "segments": [_segment(name, chosen, done, predictions) for name, chosen in segments.items()],
+    }
+
+
+def _held_out(request: Longs, time_h: Doubles, since_h: float, requests: int) -> Longs:
+    """Impressions of some requests after the training's end."""
+    first = int(np.searchsorted(time_h, since_h, side="left"))
+    known = np.unique(request[first:])
+    if known.size > requests:
+        known = stream(0, "held-out requests").choice(known, requests, replace=False)
+    return np.asarray(first + np.flatnonzero(np.isin(request[first:], known)), np.int64)
+
+
+def _others(learnt: Examples, x: Floats) -> Predictions:
+    """Logistic regression and boosted trees: the same examples and weights, calibrated on the same latest share."""
+    sample, cut = learnt.sample, learnt.sample.training
+    squeezed, fresh = (np.sign(part) * np.log1p(np.abs(part)) for part in (learnt.features, x))
+    mean, spread = squeezed[:cut].mean(axis=0), squeezed[:cut].std(axis=0) + 1e-6
+    squeezed, fresh = (squeezed - mean) / spread, (fresh - mean) / spread
+    found = {name: np.zeros((len(x), len(HEAVY_ACTIONS)), np.float32) for name in ("logistic", "trees")}
+    for head in range(len(HEAVY_ACTIONS)):
+        hit = sample.labels[:, head]
+        rate = (hit[:cut] * sample.weight[:cut]).mean()
+        for name, model, old, new in (
+            ("logistic", LogisticRegression(max_iter=60, C=0.1), squeezed, fresh),
+            (
+                "trees",
+                HistGradientBoostingClassifier(max_iter=80, learning_rate=0.08, random_state=0),
+                learnt.features,
+                x,
+            ),
+        ):
+            if hit[:cut].sum() < LEAST_POSITIVES:
+                found[name][:, head] = rate
+                continue
+            model.fit(old[:cut], hit[:cut], sample_weight=sample.weight[:cut])
+            ratio = mean_matching_ratio(model.predict_proba(old[cut:])[:, 1], max(float(hit[cut:].mean()), rate / 10))
+            found[name][:, head] = calibrate(model.predict_proba(new)[:, 1], ratio)
+    return found
+
+
+def _resampled(request: Longs) -> Doubles:
+    """float64 [RESAMPLES, n]: how often each impression counts; whole requests are drawn."""
+    _, place = np.unique(request, return_inverse=True)
+    counts = stream(0, "bootstrap").poisson(1.0, (RESAMPLES, int(place.max()) + 1))
+    return counts[:, place].astype(np.float64)
+
+
+def _segments(x: Floats, names: tuple[str, ...]) -> dict[str, Bools]:
+    column = {name: x[:, place] for place, name in enumerate(names)}
+    inside = column["pair.in_network"] > 0
+    new = column["viewer.account_age_h"] < np.median(column["viewer.account_age_h"])
+    verified = column["author.verified"] > 0
+    return {
+        "in network": inside,
+        "out of network": ~inside,
+        "newer half of the viewers": new,
+        "older half of the viewers": ~new,
+        "verified authors": verified,
+        "other authors": ~verified,
+    }
+
+
+def _head(name: str, i: int, done: Bools, predictions: Predictions, weights: Doubles) -> dict[str, object]:
+    hit = done[:, i]
+    row: dict[str, object] = {"head": name, "positives": int(hit.sum())}
+    if hit.sum() < LEAST_POSITIVES:
+        return row
+    for model, p in predictions.items():
+        row[f"auc_{model}"], row[f"rce_{model}"] = auc(hit, p[:, i]), rce(hit, p[:, i])
+    drawn = [auc(hit, predictions["masknet"][:, i], weights=weight) for weight in weights]
+    row["auc_low"], row["auc_high"] = (float(value) for value in np.quantile(drawn, (0.025, 0.975)))
+    mean = float(hit.mean())
+    row["calibration_error_relative"] = calibration_error(hit, predictions["masknet"][:, i], bins=10) / mean
+    row["mean_prediction_over_mean"] = float(predictions["masknet"][:, i].mean()) / mean
+    return row
+
+
+def _means(done: Bools, predictions: Predictions, weights: Doubles) -> list[dict[str, object]]:
+    """MaskNet less each other model, as means over the heads that have enough positives."""
+    heads = [i for i in range(done.shape[1]) if done[:, i].sum() >= LEAST_POSITIVES]
+
+    def mean(model: str, measure: Measure, weight: Array | None) -> float:
+        return float(np.mean([measure(done[:, i], predictions[model][:, i], weights=weight) for i in heads]))
+
+    table = []
+    for other in predictions.keys() - {"masknet"}:
+        for name, how in MEASURES.items():
+            gaps = [mean("masknet", how, weight) - mean(other, how, weight) for weight in weights]
+            low, high = np.quantile(gaps, (0.025, 0.975))
+            gap = mean("masknet", how, None) - mean(other, how, None)
+            row = {"masknet_less": other, "measure": name, "gap": gap, "low": float(low), "high": float(high)}
+            table.append({**row, "masknet": mean("masknet", how, None)})
+    return sorted(table, key=lambda row: (str(row["masknet_less"]), str(row["measure"])))
+
+
+def _segment(name: str, chosen: Bools, done: Bools, predictions: Mapping[str, Floats]) -> dict[str, object]:
+    """Of the favourite, the head with most positives."""
+    i = HEAVY_ACTIONS.index("favorite")
+    hit = done[chosen, i]
+    row: dict[str, object] = {"segment": name, "impressions": int(chosen.sum()), "favorites": int(hit.sum())}
+    if hit.sum() >= LEAST_POSITIVES:
+        row |= {f"auc_{model}": auc(hit, p[chosen, i]) for model, p in predictions.items()}
+        row["rce_masknet"] = rce(hit, predictions["masknet"][chosen, i])
+    return row
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Predictions on held-out impressions, by model and segment.")
+    parser.add_argument("--world", default="small")
+    parser.add_argument("--requests", type=int, default=1500)
+    parser.add_argument("--examples", type=int, default=60_000)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    found = measure(asked.world, requests=asked.requests, examples=asked.examples)
+    if asked.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    for name in ("heads", "means", "segments"):
+        rows = found[name]
+        assert isinstance(rows, list)
+        console().print(rows_table(rows, title=f"{name.capitalize()}, {found['world']}"))
+
+
+if __name__ == "__main__":
+    main()
