@@ -29,6 +29,7 @@ from pydantic.dataclasses import dataclass
 
 from funnel.core.arrays import Array, Longs
 from funnel.core.errors import DataError
+from funnel.core.kernels.grouping import find_keys
 from funnel.core.progress import Progress
 from funnel.core.stage import STRICT
 from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
@@ -152,7 +153,8 @@ def _pairs(path: Path, name: str, content: bytes) -> Longs:
 def _follows(edges: Longs) -> dict[str, Array]:
     """Each follow once, nobody oneself."""
     other = edges[edges[:, 0] != edges[:, 1]]
-    keys = np.unique((other[:, 0] << 32) | other[:, 1])
+    keys = np.sort((other[:, 0] << 32) | other[:, 1])  # np.unique's hashing is slow on such keys
+    keys = keys[np.diff(keys, prepend=-1) > 0]
     return {
         "follower": (keys >> 32).astype(np.int32),
         "followee": (keys & 0xFFFFFFFF).astype(np.int32),
@@ -162,7 +164,7 @@ def _follows(edges: Longs) -> dict[str, Array]:
 
 def _lists(path: Path, members: Mapping[str, bytes], known: Longs) -> dict[str, Array]:
     """The circles, numbered in the order of egos and lines; members and egos who are in no follow are left out."""
-    number, rows = 0, []
+    number, rows = 0, [np.empty((3, 0), np.int64)]
     for name, content in members.items():
         if not name.endswith(".circles"):
             continue
@@ -171,16 +173,15 @@ def _lists(path: Path, members: Mapping[str, bytes], known: Longs) -> dict[str, 
             if not _CIRCLE.fullmatch(text):
                 got = text[:60].decode(errors="replace")
                 raise DataError(f"{path}: {name}", f"line {line} wants '<list>\\t<member>\\t…', got {got!r}")
-            listed = np.unique(np.array(text.split()[1:], dtype=np.int64))
-            listed = listed[np.isin(listed, known)]
-            if np.isin(ego, known):
-                rows.append(np.stack([np.full(listed.size, number), np.full(listed.size, ego), listed]))
+            listed = np.unique(np.array(text.split()[1:], dtype="S18").astype(np.int64))
+            rows.append(np.stack([np.full(listed.size, number), np.full(listed.size, ego), listed]))
             number += 1
-    if not any(part.size for part in rows):
-        return {}
     which, owner, member = np.concatenate(rows, axis=1)
+    inside = (find_keys(known, owner) >= 0) & (find_keys(known, member) >= 0)
+    if not inside.any():
+        return {}
     return {
-        "list": which.astype(np.int32),
-        "owner": np.searchsorted(known, owner).astype(np.int32),
-        "member": np.searchsorted(known, member).astype(np.int32),
+        "list": which[inside].astype(np.int32),
+        "owner": find_keys(known, owner[inside]).astype(np.int32),
+        "member": find_keys(known, member[inside]).astype(np.int32),
     }
