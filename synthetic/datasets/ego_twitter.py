@@ -2,7 +2,8 @@
 
 McAuley & Leskovec, "Learning to Discover Social Circles in Ego Networks", NIPS 2012;
 snap.stanford.edu/data/ego-Twitter.html. `<ego>.edges` has lines "a b": a follows b; the ego is absent and follows
-everybody there and in `<ego>.feat`, whose lines begin with a user. `<ego>.circles` has the ego's lists: a number, then the members. The rules:
+everybody there and in `<ego>.feat`, whose lines begin with a user. `<ego>.circles` has the ego's lists: a number, then
+the members. The rules:
 
 - Users: everybody who follows or is followed, by Twitter's id. All of them are viewers, although only what lies inside
   some ego's network is known of their follow lists.

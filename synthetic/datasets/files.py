@@ -58,7 +58,9 @@ def read_csv(
     """Some columns of a gzipped CSV file with a header; DataError if it is not such a file or a column is absent."""
     text = unzipped(path, sha256)
     try:
-        return pl.read_csv(io.BytesIO(text), columns=list(columns), schema_overrides=dict(columns)).select(list(columns))
+        return pl.read_csv(io.BytesIO(text), columns=list(columns), schema_overrides=dict(columns)).select(
+            list(columns)
+        )
     except pl.exceptions.PolarsError as error:
         raise DataError(str(path), f"wants a CSV file with columns {', '.join(columns)} ({error})") from error
 

@@ -115,16 +115,14 @@ class Foreign:
             row = int(np.argmax(wrong))
             cell = self.frame[column][row]
             got = "nothing (is the file cut off?)" if cell is None else repr(cell)
-            raise DataError(
-                f"{self.path}, {self.at(row)}", f"column {self.theirs[column]!r} wants {wanted}, got {got}"
-            )
+            raise DataError(f"{self.path}, {self.at(row)}", f"column {self.theirs[column]!r} wants {wanted}, got {got}")
 
     def ids(self, column: str, *, missing: bool = False) -> pl.Series:
         """Any whole numbers or text, as text; null only where `missing` allows an empty cell."""
         series = self.frame[column]
         if series.dtype.is_float():
             whole = series.cast(pl.Int64, strict=False)
-            self.refuse(column, ((whole != series) & series.is_not_null()).fill_null(True).to_numpy(), "an id")  # noqa: FBT003
+            self.refuse(column, ((whole != series) & series.is_not_null()).fill_null(value=True).to_numpy(), "an id")
             series = whole
         text = series.cast(pl.String).str.strip_chars()
         text = text.set(text == "", None)
@@ -154,7 +152,8 @@ class Foreign:
         codes = text.replace_strict(list(names), list(names.values()), default=None, return_dtype=pl.Int64)
         unknown = codes.is_null().to_numpy()
         first = str(text[int(np.argmax(unknown))])
-        self.refuse(column, unknown, f"a known {column} ({nearest(first, names)})")
+        hint = f"; --map action.{first}=OURS renames it" if column == "action" else ""
+        self.refuse(column, unknown, f"a known {column} ({nearest(first, names)}{hint})")
         return codes.to_numpy()
 
     def unix_s(self, column: str) -> Doubles:
@@ -190,7 +189,7 @@ class Foreign:
         return known.dt.epoch("us").to_numpy() / 1e6
 
     def text(self, column: str) -> Array:
-        """object [n] of str; an empty cell is "". """
+        """object [n] of str; an empty cell is ""."""
         out = np.empty(len(self), dtype=object)
         out[:] = self.frame[column].cast(pl.String).fill_null("").to_list()
         return out
@@ -200,7 +199,9 @@ def _parquet(path: Path, raw: bytes) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(str(path), f"cannot be read as Parquet: truncated, damaged or another format ({error})") from error
+        raise DataError(
+            str(path), f"cannot be read as Parquet: truncated, damaged or another format ({error})"
+        ) from error
 
 
 def _csv(path: Path, raw: bytes, needed: list[str]) -> pl.DataFrame:
@@ -215,9 +216,11 @@ def _csv(path: Path, raw: bytes, needed: list[str]) -> pl.DataFrame:
     cells = header.split(",")
     other = next((mark for mark in SEPARATORS if mark in header), None)
     if len(cells) == 1 and len(needed) > 1 and other is not None:
-        raise DataError(str(path), f"line 1 wants names separated by commas, got {header[:60]!r}, separated by {other!r}")
+        raise DataError(
+            str(path), f"line 1 wants names separated by commas, got {header[:60]!r}, separated by {other!r}"
+        )
     try:
-        frame = pl.read_csv(io.BytesIO(raw), infer_schema=False, missing_utf8_is_empty_string=False)
+        frame = pl.read_csv(io.BytesIO(raw), infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(str(path), _wrong_line(raw, len(cells), str(error))) from error
     return frame

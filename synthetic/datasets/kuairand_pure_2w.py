@@ -121,7 +121,7 @@ def _meta(name: str, viewers: int) -> WorldMeta:
             "negative_feedback, 2 s of playing → dwell, half the length → video_playback50, follow → follows",
             "Pages, places and propensities are unknown; a video's time is the beginning of its day of upload",
             "Can exercise: the rankers on real labels (calibration, AUC on the last three days), negative feedback, "
-            "retrieval from engagements (TwHIN)",
+            "retrieval from engagements (TwHIN), for viewers who liked, commented or forwarded something",
             "Cannot exercise: in-network sources, UTEG, SimClusters (304 follows in two weeks, none from before); "
             "recency (all videos are of three days, two weeks before the log); languages, replies, conversations",
         ),

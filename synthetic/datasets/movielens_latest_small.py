@@ -76,7 +76,9 @@ class MovielensLatestSmall:
             raise DataError(str(folder / RATINGS), "is empty")
         last = EPOCH_UNIX_S + int(END_H * 3600)
         right = pl.col("rating").is_between(0.5, 5) & pl.col("timestamp").is_between(EPOCH_UNIX_S, last - 1)
-        wrong = found.select((right & pl.all_horizontal(pl.all().is_not_null())).fill_null(False).not_()).to_series()  # noqa: FBT003
+        wrong = found.select(
+            (right & pl.all_horizontal(pl.all().is_not_null())).fill_null(value=False).not_()
+        ).to_series()
         if wrong.any():
             line = int(wrong.arg_max() or 0) + 2
             raise DataError(str(folder / RATINGS), f"line {line} is no rating of 0.5 to 5 stars of 1995 to 2016")

@@ -123,9 +123,7 @@ class Tables:
         paths = {"tweets": self.tweets, "follows": self.follows, "engagements": self.engagements,
                  "impressions": self.impressions, "users": self.users}  # fmt: skip
         return {
-            name: Foreign.read(
-                name, path, KNOWN[name], NEEDED[name], self.renamed(name), sha256=self.sha256.get(name)
-            )
+            name: Foreign.read(name, path, KNOWN[name], NEEDED[name], self.renamed(name), sha256=self.sha256.get(name))
             for name, path in paths.items()
             if path is not None
         }
@@ -152,7 +150,7 @@ class _Import:
         times = self._times()
         tweets, order, tweet_ids, author_ids = self._tweets(times.pop("tweets"))
         self.written_h = tweets["time_h"].astype(np.float64)
-        events = {name: self._events(name, times[name], tweet_ids)
+        events: dict[str, _Events] = {name: self._events(name, times[name], tweet_ids)
                   for name in ("engagements", "impressions") if name in self.files}  # fmt: skip
         follows = self._follow_rows(times.get("follows"))
         people = self._people(author_ids, events, follows)
@@ -371,8 +369,8 @@ class _Import:
             page = file.ids("request").rank("dense").to_numpy().astype(np.int64) - 1
         else:
             self.notes.append("Impressions have no request: those of a viewer at one moment are a page")
-            page = pl.DataFrame({"t": events.time_h, "v": viewer}).select(pl.struct("t", "v").rank("dense")).to_series()
-            page = page.to_numpy().astype(np.int64) - 1
+            pairs = np.stack([events.time_h, viewer.astype(np.float64)])
+            page = np.unique(pairs, axis=1, return_inverse=True)[1].astype(np.int64).ravel()
         # A page is one moment, its first, so that its rows stand together.
         first = np.full(int(page.max()) + 1, np.inf)
         np.minimum.at(first, page, events.time_h)

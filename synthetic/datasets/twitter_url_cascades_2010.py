@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def _events(folder: Path, *, verify: bool) -> tuple[Longs, Longs, Doubles]:
 
 def _check_times(line: bytes, where: str, path: Path) -> None:
     times = [float(pair.partition(b",")[2]) / 1000.0 for pair in line.split()]
-    if any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+    if any(later < earlier for earlier, later in pairwise(times)):
         raise DataError(str(path), f"{where} is not in order of time")
     if times[0] < EPOCH_UNIX_S or times[-1] >= EPOCH_UNIX_S + END_H * 3600:
         raise DataError(str(path), f"{where} is not of 20 September to 1 October 2010")
