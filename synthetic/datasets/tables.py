@@ -31,7 +31,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as configured
 
 from funnel.core.actions import ACTION_CODE, ACTION_NAMES
-from funnel.core.arrays import Array, Bools, Doubles, Longs
+from funnel.core.arrays import Array, Doubles, Longs
 from funnel.core.errors import ConfigError, DataError, nearest
 from funnel.core.events import Adjacency
 from funnel.core.kernels.grouping import pair_keys
@@ -39,7 +39,7 @@ from funnel.core.progress import Progress
 from funnel.core.stage import STRICT
 from funnel.core.tables import ORIGINAL, REPLY, RETWEET, SERVED, TWEET_KINDS
 from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
-from synthetic.datasets.blank import ACCOUNT_MADE_H, BEFORE_EPOCH_H, UNKNOWN_LANGUAGE, accounts, plain_tweets, texts
+from synthetic.datasets.blank import ACCOUNT_MADE_H, BEFORE_EPOCH_H, UNKNOWN_LANGUAGE, accounts, plain_tweets
 from synthetic.datasets.foreign import Foreign, Repairs
 from synthetic.datasets.reconstruct import Seen, not_first, sample_log
 
