@@ -12,7 +12,7 @@ import numpy as np
 
 from funnel.core.arrays import Array, Bools
 from funnel.core.errors import DataError, nearest
-from funnel.core.tables import RETWEET, TABLES, Column, Table
+from funnel.core.tables import RETWEET, TABLES, Column, Table, numpy_type
 
 Tables = Mapping[str, Mapping[str, Array]]
 
@@ -32,14 +32,19 @@ def check_tables(tables: Tables, where: str) -> None:
                 if column in tables[name]:
                     _check_values(f"{where}, {name}.{column}", tables[name][column], spec, counts)
             _check_order(f"{where}, {name}", tables[name], table)
-    _check_causality(tables, counts, where)
+    lacking = {name: _no_rows(TABLES[name]) for name in ("follows", "tweets", "engagements") if name not in tables}
+    _check_causality({**tables, **lacking}, counts, where)
+
+
+def _no_rows(table: Table) -> dict[str, Array]:
+    return {name: np.empty(0, numpy_type(spec.dtype)) for name, spec in table.columns.items()}
 
 
 def _check_shape(tables: Tables, name: str, table: Table, where: str) -> int:
     """The number of rows, after names, types and lengths of the columns are seen to be right."""
     columns = tables.get(name)
     if columns is None:
-        if table.required:
+        if table.required and not table.may_lack:
             raise DataError(where, f"has no table {name!r} ({table.meaning})")
         return 0
     for column in columns:

@@ -102,6 +102,7 @@ def simulate(
     from funnel import ask
 
     progress, loaded = _load_world(world)
+    _refuse_without_tweets(loaded)
     meta = loaded.meta
     at_h = ask.moment(at, meta)
     if viewer is not None:
@@ -150,6 +151,7 @@ def explain(
     from funnel import ask
 
     progress, loaded = _load_world(world)
+    _refuse_without_tweets(loaded)
     at_h, one = ask.moment(at, loaded.meta), ask.one_viewer(viewer, loaded.meta)
     pipeline = _ready(funnel, loaded, set_, progress)
     from funnel import explain as explaining
@@ -196,6 +198,7 @@ def train(
     if context.invoked_subcommand is not None:
         return
     progress, loaded = _load_world(world)
+    _refuse_without_tweets(loaded)
     pipeline = _loaded(funnel, loaded, set_)
     from funnel.train import train as fit
 
@@ -297,13 +300,67 @@ def world_build(
 
 @world_app.command("import")
 def world_import(
-    name: Annotated[str, typer.Argument(help="A real data set, for instance higgs.")],
+    data_set: Annotated[
+        str, typer.Argument(help="A real data set (higgs, ego-twitter, …), or the word tables for files of your own.")
+    ],
+    name: Annotated[str | None, typer.Argument(help="After tables: what to call the world.")] = None,
     *,
+    tweets: Annotated[Path | None, typer.Option("--tweets", help="tables: CSV or Parquet file of tweets.")] = None,
+    follows: Annotated[Path | None, typer.Option("--follows", help="tables: file of follows.")] = None,
+    engagements: Annotated[Path | None, typer.Option("--engagements", help="tables: file of engagements.")] = None,
+    impressions: Annotated[Path | None, typer.Option("--impressions", help="tables: file of impressions.")] = None,
+    users: Annotated[Path | None, typer.Option("--users", help="tables: file of users.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="tables: table.column=theirs, or action.theirs=ours. Can be repeated."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="tables: refuse what would be mended and counted.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Import again what is in the cache.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a real data set ($FUNNEL_DATA says where it lies) into the tables of a world."""
-    _make_world(name, seed=0, rebuild=rebuild, as_json=as_json)
+    """Import a real data set ($FUNNEL_DATA says where it lies), or tables of your own, as a world."""
+    files = {"tweets": tweets, "follows": follows, "engagements": engagements, "impressions": impressions}
+    given = {table: path for table, path in {**files, "users": users}.items() if path is not None}
+    if data_set == "tables":
+        _import_tables(name, given, map_ or (), strict=strict, as_json=as_json)
+        return
+    if name is not None or given or map_ or strict:
+        raise ConfigError(f"funnel world import {data_set}", "takes no name and no files — only `tables` does")
+    _make_world(data_set.replace("-", "_"), seed=0, rebuild=rebuild, as_json=as_json, with_notes=True)
+
+
+def _import_tables(
+    name: str | None, files: Mapping[str, Path], renamed: Sequence[str], *, strict: bool, as_json: bool
+) -> None:
+    """Import files of one's own; the configuration, with a checksum of each file, goes into the world's manifest."""
+    import time
+    from tempfile import TemporaryDirectory
+
+    from funnel.store import sha256_of, write_json
+    from funnel.world_cache import configured
+
+    if name is None or "tweets" not in files:
+        raise ConfigError("funnel world import tables", "wants a NAME and at least --tweets FILE")
+    if name in configured():
+        raise ConfigError(f"funnel world import tables {name}", "is the name of a world that comes with the package")
+    if "/" in name or name.startswith("."):
+        raise ConfigError(f"funnel world import tables {name!r}", "wants a name of letters, digits, '_', '-' and '.'")
+    pairs = [(key.strip(), theirs.strip()) for key, _, theirs in (text.partition("=") for text in renamed)]
+    if not all(key and theirs for key, theirs in pairs):
+        raise ConfigError("--map", "wants table.column=theirs, for instance tweets.author=writer")
+    midnight = (time.time() // 86_400 + 1) * 86_400  # until then the same files make the same configuration
+    config = {
+        "use": "tables",
+        **{table: path.absolute() for table, path in files.items()},
+        "sha256": {table: sha256_of(path) for table, path in files.items()},
+        "map": dict(pairs),
+        "strict": strict,
+        "until_unix_s": midnight,
+    }
+    with TemporaryDirectory() as folder:  # JSON is YAML; the name of the file is the world's
+        source = Path(folder) / f"{name}.yaml"
+        write_json(source, config)
+        _make_world(str(source), seed=0, rebuild=True, as_json=as_json, with_notes=True)
 
 
 @world_app.command("describe")
@@ -436,14 +493,25 @@ def _ready(name: str | None, world: World, settings: Sequence[str] | None, progr
     return pipeline
 
 
-def _make_world(name: str, *, seed: int, rebuild: bool, as_json: bool) -> None:
+def _make_world(name: str, *, seed: int, rebuild: bool, as_json: bool, with_notes: bool = False) -> None:
     _, loaded = _load_world(name, seed=seed, rebuild=rebuild)
-    _describe(loaded.name, loaded.describe(), as_json=as_json)
+    notes = loaded.meta.notes if with_notes else ()
+    facts = loaded.describe()
+    _describe(loaded.name, {**facts, "notes": notes} if as_json and with_notes else facts, as_json=as_json)
+    if not as_json:
+        for note in notes:
+            _print(f"- {note}")
+
+
+def _refuse_without_tweets(world: World) -> None:
+    if not world.tables.count("tweets"):
+        said = next((note for note in world.meta.notes if note.startswith("Can exercise")), "")
+        raise ConfigError(f"world {world.name!r}", f"has no tweets, so there are no timelines of it. {said}")
 
 
 def _describe(name: str, facts: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        _emit(facts)
+        _emit({key: None if value != value else value for key, value in facts.items()})  # noqa: PLR0124 - NaN
         return
     from funnel.report import fields
 

@@ -68,12 +68,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its columns, the column it is sorted by, and whether a world must have rows in it."""
+    """One table: its columns, the column it is sorted by, and whether a world must have it, with rows."""
 
     meaning: str
     columns: dict[str, Column]
     sorted_by: tuple[str, ...] = ()
     required: bool = True
+    may_lack: bool = False  # a required table that a real data set may lack: left out, never handed over empty
 
 
 TABLES: dict[str, Table] = {
@@ -100,6 +101,7 @@ TABLES: dict[str, Table] = {
             "time_h": Column("float64", "since when"),
         },
         sorted_by=("follower", "followee"),
+        may_lack=True,
     ),
     "tweets": Table(
         "tweets, in order of time, so that what exists at a moment is a prefix",
@@ -120,6 +122,7 @@ TABLES: dict[str, Table] = {
             "exclusive": Column("bool", "for subscribers of the author only", default=False),
         },
         sorted_by=("time_h",),
+        may_lack=True,
     ),
     "texts": Table(
         "the words people read, row by row beside `tweets`",
@@ -166,6 +169,7 @@ TABLES: dict[str, Table] = {
             "impression": Column("int32", "the impression that led to it", refers="impressions", missing=True),
         },
         sorted_by=("time_h",),
+        may_lack=True,
     ),
     "feedback": Table(
         "see-fewer, blocks, mutes, reports and muted keywords, in order of time",

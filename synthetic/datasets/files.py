@@ -8,7 +8,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,47 @@ def data_folder(name: str, source: str) -> Path:
     raise DataError(name, f"no such folder in {looked}; get the files from {source} and set FUNNEL_DATA to its parent")
 
 
+def published(path: Path, sha256: str | None) -> bytes:
+    """The bytes of a file; DataError if it cannot be read or is not the one that `sha256` names."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(str(path), f"cannot be read ({error.strerror or error})") from error
+    if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
+        raise DataError(str(path), f"is not the published file: wants sha256 {sha256}; fetch it again")
+    return raw
+
+
+def unzipped(path: Path, sha256: str | None = None) -> bytes:
+    """What a gzipped file holds; DataError if it is missing, not the published one, or truncated."""
+    try:
+        return gzip.decompress(published(path, sha256))
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(str(path), f"is truncated or no gzip file ({error}); fetch it again") from error
+
+
+def read_csv(
+    path: Path, columns: Mapping[str, pl.DataType | type[pl.DataType]], sha256: str | None = None
+) -> pl.DataFrame:
+    """Some columns of a gzipped CSV file with a header; DataError if it is not such a file or a column is absent."""
+    text = unzipped(path, sha256)
+    try:
+        return pl.read_csv(io.BytesIO(text), columns=list(columns), schema_overrides=dict(columns)).select(
+            list(columns)
+        )
+    except pl.exceptions.PolarsError as error:
+        raise DataError(str(path), f"wants a CSV file with columns {', '.join(columns)} ({error})") from error
+
+
+def read_parquet(path: Path, columns: Sequence[str], sha256: str | None = None) -> pl.DataFrame:
+    """Some columns of a Parquet file; DataError if it is damaged or lacks one of them."""
+    raw = published(path, sha256)
+    try:
+        return pl.read_parquet(io.BytesIO(raw), columns=list(columns)).select(list(columns))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(str(path), f"wants a Parquet file with columns {', '.join(columns)} ({error})") from error
+
+
 def read_numbers(
     path: Path, columns: Mapping[str, str | None], *, sha256: str | None = None, kinds: tuple[str, ...] = ()
 ) -> dict[str, Array]:
@@ -42,16 +83,7 @@ def read_numbers(
     numbers, which become int64. DataError, with the line where there is one, if the file is missing, not the one that
     `sha256` names, truncated, or has another line in it.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(str(path), f"cannot be read ({error.strerror or error})") from error
-    if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
-        raise DataError(str(path), f"is not the published file: wants sha256 {sha256}; fetch it again")
-    try:
-        text = gzip.decompress(raw)
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(str(path), f"is truncated or no gzip file ({error}); fetch it again") from error
+    text = unzipped(path, sha256)
     schema = {name: pl.String if kind else pl.Int64 for name, kind in columns.items()}
     try:
         frame = pl.read_csv(io.BytesIO(text), separator=" ", has_header=False, schema=schema, quote_char=None)

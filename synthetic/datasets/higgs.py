@@ -36,8 +36,9 @@ from funnel.core.progress import Progress
 from funnel.core.stage import STRICT
 from funnel.core.tables import ORIGINAL, REPLY, RETWEET
 from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
+from synthetic.datasets.blank import BEFORE_EPOCH_H, UNKNOWN_LANGUAGE, accounts, plain_tweets
 from synthetic.datasets.files import data_folder, read_numbers
-from synthetic.datasets.reconstruct import Seen, bursts, sample_log
+from synthetic.datasets.reconstruct import Seen, bursts, not_first, sample_log
 
 SOURCE = "https://snap.stanford.edu/data/higgs-twitter.html"
 ACTIVITY = "higgs-activity_time.txt.gz"
@@ -54,8 +55,6 @@ TRAIN_UNTIL_H = 144.0  # the last day is held out
 # By kind of event: the kind of the actor's own tweet, and the action.
 _TWEET_KIND = np.array([RETWEET, REPLY, ORIGINAL])
 _ACTION = np.array([ACTION_CODE["retweet"], ACTION_CODE["reply"]])
-BEFORE_EPOCH_H = -1.0  # of follows
-ACCOUNT_MADE_H = -8_760.0  # a year before; nobody knows
 
 
 @configured(config=STRICT, kw_only=True)
@@ -93,7 +92,7 @@ class Higgs:
             seen = Seen(tweets, engagements["viewer"], engagements["tweet"], engagements["time_h"], following)
             impressions, impression = sample_log(
                 seen,
-                _not_first(engagements),
+                not_first(engagements),
                 others=self.others,
                 in_network_share=self.in_network_share,
                 window_h=self.window_h,
@@ -101,7 +100,7 @@ class Higgs:
             )
             bar.advance()
         tables = {
-            "users": _accounts(people.original),
+            "users": accounts(f"user{original}" for original in people.original.tolist()),
             "follows": follows,
             "tweets": tweets,
             "impressions": impressions,
@@ -135,13 +134,13 @@ class Higgs:
         parent = np.where(parent >= 0, place[parent], -1).astype(np.int32)
         kinds = np.concatenate([np.full(opener.size, ORIGINAL), _TWEET_KIND[kind[own]]])[order].astype(np.int8)
         tweets = {
+            **plain_tweets(order.size),
             "author": np.concatenate([about[opener], actor[own]])[order].astype(np.int32),
             "time_h": np.concatenate([time_h[opener] - lead, time_h[own]])[order],
             "kind": kinds,
             "parent": parent,
             "root": np.where(kinds == REPLY, parent, -1).astype(np.int32),
             "mention_count": np.concatenate([none * 0, mentions])[order].astype(np.int16),
-            **_unknown(order.size),
         }
         heard = acts[actor[acts] != about[acts]]
         engagements: dict[str, Array] = {
@@ -170,7 +169,7 @@ class Higgs:
             epoch_unix_s=float(EPOCH_UNIX_S),
             observed_actions=("retweet", "reply"),
             default_funnel="higgs_2012",
-            languages=("und",),
+            languages=(UNKNOWN_LANGUAGE,),
             notes=(
                 f"Real events of 1 to 7 July 2012 about the Higgs boson; {SOURCE}",
                 f"Tweets are reconstructed: events about an author with pauses up to {self.gap_h:g} h, within "
@@ -203,12 +202,6 @@ def _sorted(time_h: Doubles) -> tuple[Longs, Longs]:
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
     return order, place
-
-
-def _not_first(engagements: Mapping[str, Array]) -> Longs:
-    """int64 [p]: engagements with tweets that somebody had engaged with before (strictly)."""
-    _, first, of = np.unique(engagements["tweet"], return_index=True, return_inverse=True)
-    return np.flatnonzero(engagements["time_h"] > engagements["time_h"][first][of])
 
 
 @dataclass(frozen=True)
@@ -272,33 +265,3 @@ def _own_tweets(actor: Longs, unix_s: Longs, kind: Array) -> tuple[Longs, Longs]
     mentions[stands] = np.bincount(group[kind == MT], minlength=second.size)
     own = np.union1d(acts, stands)
     return own, mentions[own]
-
-
-def _unknown(count: int) -> dict[str, Array]:
-    """The columns of tweets about which the data say nothing."""
-    no = np.zeros(count, np.bool_)
-    return {
-        "language": np.zeros(count, np.int8),
-        "has_image": no,
-        "has_link": no,
-        "video_s": np.zeros(count, np.float32),
-        "hashtag_count": np.zeros(count, np.int16),
-        "length": np.zeros(count, np.int16),
-        "sensitive": no,
-    }
-
-
-def _accounts(users: Longs) -> dict[str, Array]:
-    count = users.size
-    handles = np.empty(count, dtype=object)
-    handles[:] = [f"user{original}" for original in users.tolist()]
-    no = np.zeros(count, np.bool_)
-    return {
-        "handle": handles,
-        "created_h": np.full(count, ACCOUNT_MADE_H),
-        "language": np.zeros(count, np.int8),
-        "verified": no,
-        "creator": no,
-        "protected": no,
-        "suspended": no,
-    }

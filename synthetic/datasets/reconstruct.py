@@ -6,6 +6,7 @@ tweets of the same moment that the viewer did not engage with.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,12 @@ def bursts(author: Longs, time_h: Doubles, repeat_of: Longs, gap_h: float, life_
             last[repeat_of[i]] = tweet
         out[i] = tweet
     return out
+
+
+def not_first(engagements: Mapping[str, Array]) -> Longs:
+    """int64 [p]: engagements with tweets that somebody had engaged with before (strictly)."""
+    _, first, of = np.unique(engagements["tweet"], return_index=True, return_inverse=True)
+    return np.flatnonzero(engagements["time_h"] > engagements["time_h"][first][of])
 
 
 @dataclass(frozen=True)
