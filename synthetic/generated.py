@@ -105,6 +105,7 @@ class Generated:
             mean=self.follows_per_user,
             reciprocated=self.reciprocated_share,
             end_h=self._end_h,
+            seed=seed,
             rng=stream(seed, "follows"),
         )
         following = Adjacency.of(follows["follower"], follows["followee"], follows["time_h"], self.users)
