@@ -5,8 +5,8 @@ about 80 % of all (Pew Research Center, "Sizing Up Twitter Users", 2019) and the
 Behaviors and Attitudes of U.S. Adults on Twitter", 2021): with share w of writers, the part of the top p is
 Phi(sigma - z(p / w)). Reading is log-normal for everybody, and correlated with writing.
 
-User states are called as in twitter/the-algorithm (com.twitter.core_workflows.user_model: UserState). The product counts
-active days; here the states are cut from the rates that a user really has.
+User states are called as in twitter/the-algorithm (com.twitter.core_workflows.user_model: UserState). The
+product counts active days; here the states are cut from the rates that a user really has.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NEAR_ZERO, _VERY_LIGHT, _LIGHT, _MEDIUM = 0.05, 0.25, 0.7, 2.0
 
 @dataclass(frozen=True)
 class Activity:
-    """writing, reading: float64 [U], mean 1; loud: float64 [U], standard normal, what fame goes with; state: int8 [U]."""
+    """writing, reading: float64 [U], mean 1; loud: float64 [U], near standard normal, for fame; state: int8 [U]."""
 
     writing: Doubles
     reading: Doubles

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
-from funnel.core.kernels import kernel
+from funnel.core.kernels import helper, kernel
 from funnel.core.rng import key
 from synthetic.circles import circle_edges, topic_at
 from synthetic.draws import below, fold, unit
@@ -161,7 +161,7 @@ def drawn_follows(
 
     made: int64 [U], how many follows each user should have; circles may bring more.
     """
-    users, topics = interests.shape
+    users = made.size
     place = np.zeros(users + 1, np.int64)
     for u in range(users):
         place[u + 1] = place[u] + max(made[u], inner_offsets[u + 1] - inner_offsets[u])
@@ -179,48 +179,56 @@ def drawn_follows(
         for attempt in range(_TRIES * max(0, by_topic - size[u])):
             if size[u] >= by_topic:
                 break
-            draw = fold(mine, attempt)
-            how = unit(draw)
-            if how < _ANYBODY:
-                k, low, high = topics, 0, users
-            else:
-                own = language[u]
-                if how > 1.0 - _FIRST_LANGUAGE and bounds[1] > 0:
-                    own = 0
-                k = topic_at(interests[u], unit(fold(draw, 1)), topics)
-                low, high = bounds[own], bounds[own + 1]
-            p = low + below(fold(draw, 2), high - low)
-            if unit(fold(draw, 3)) >= share[k, p]:
-                p = alias[k, p]
-            v = order[p]
+            v = order[_somebody(interests[u], language[u], bounds, share, alias, fold(mine, attempt))]
             if mark[v] != u:
                 mark[v] = u
                 found[begin + size[u]] = v
                 size[u] += 1
-    first_size = size.copy()  # friends of friends are found over what is there so far
+    size = _friends_of_friends(found, place, size, made, mark, state)
     out_offsets = np.zeros(users + 1, np.int64)
-    for u in range(users):
-        mine, begin = fold(state, u), place[u]
-        mark[u] = -u - 2
-        for e in range(begin, begin + size[u]):
-            mark[found[e]] = -u - 2
-        for attempt in range(_TRIES * (made[u] - size[u]) if size[u] > 0 else 0):
-            if size[u] >= made[u]:
-                break
-            draw = fold(fold(mine, -2), attempt)
-            v = found[begin + below(draw, first_size[u])]
-            if first_size[v] == 0:
-                continue
-            w = found[place[v] + below(fold(draw, 1), first_size[v])]
-            if mark[w] != -u - 2:
-                mark[w] = -u - 2
-                found[begin + size[u]] = w
-                size[u] += 1
-        out_offsets[u + 1] = out_offsets[u] + size[u]
+    out_offsets[1:] = np.cumsum(size)
     out = np.empty(out_offsets[users], np.int32)
     for u in range(users):
         out[out_offsets[u] : out_offsets[u + 1]] = np.sort(found[place[u] : place[u] + size[u]])
     return out_offsets, out
+
+
+@helper
+def _somebody(interests: Floats, language: int, bounds: Longs, share: Floats, alias: Ints, draw: np.uint64) -> int:
+    """The place of a user drawn by topic, or of anybody, in the tables of `alias_tables`."""
+    topics, how = interests.size, unit(draw)
+    k, low, high = topics, 0, share.shape[1]
+    if how >= _ANYBODY:
+        own = 0 if how > 1.0 - _FIRST_LANGUAGE and bounds[1] > 0 else language
+        k = topic_at(interests, unit(fold(draw, 1)), topics)
+        low, high = bounds[own], bounds[own + 1]
+    p = low + below(fold(draw, 2), high - low)
+    return p if unit(fold(draw, 3)) < share[k, p] else alias[k, p]
+
+
+@helper
+def _friends_of_friends(found: Ints, place: Longs, size: Longs, made: Longs, mark: Ints, state: np.uint64) -> Longs:
+    """Fill up everybody's follows, found[place[u] : place[u] + size[u]], to `made`; the new sizes.
+
+    A friend of a friend is looked for among the follows that were there at the start.
+    """
+    now = size.copy()
+    for u in range(size.size):
+        mine, begin, me = fold(fold(state, u), -2), place[u], -u - 2
+        mark[u] = me
+        for e in range(begin, begin + size[u]):
+            mark[found[e]] = me
+        for attempt in range(_TRIES * (made[u] - size[u]) if size[u] > 0 else 0):
+            draw = fold(mine, attempt)
+            v = found[begin + below(draw, size[u])]
+            w = found[place[v] + below(fold(draw, 1), size[v])] if size[v] > 0 else np.int32(u)
+            if mark[w] != me:
+                mark[w] = me
+                found[begin + now[u]] = w
+                now[u] += 1
+            if now[u] >= made[u]:
+                break
+    return now
 
 
 @kernel

@@ -50,7 +50,7 @@ class People:
     propensity: float32 [U, A], additive on the log-odds of each action; patience: float32 [U], places of the page after
     which a viewer has stopped looking with probability 1 - 1/e; conflict: float32 [U] in [-1, 1], taste for it;
     novelty: float32 [U] in [0, 1], taste for what is new to them; originality: float32 [U], mean quality of what they
-    write; state: int8 [U], place in synthetic.activity.USER_STATES; character: int8 [U], ORDINARY, SPAMMER, TROLL, ADULT.
+    write; state: int8 [U], place in synthetic.activity.USER_STATES; character: int8 [U], ORDINARY to ADULT.
     """
 
     table: dict[str, Array]
@@ -96,8 +96,8 @@ def make_people(
     activity = make_activity(is_new, suspended, dormant_share=dormant_share, normal=normal[[0, 2]], rng=rng)
     fame_z = mixed(activity.loud, normal[1], _FAME_WITH_WRITING)
     fame: Doubles = np.maximum(1.0 - _normal_cdf(fame_z), 0.5 / count) ** (-1.0 / _FAME_TAIL)
-    character = np.searchsorted(np.cumsum([_SPAMMERS, _TROLLS, _ADULTS]), rng.random(count), side="right")
-    character = np.array([SPAMMER, TROLL, ADULT, ORDINARY], np.int8)[character]
+    kind = np.searchsorted(np.cumsum([_SPAMMERS, _TROLLS, _ADULTS]), rng.random(count), side="right")
+    character = np.array([SPAMMER, TROLL, ADULT, ORDINARY], np.int8)[kind]
     language = pick(np.array(language_shares), rng.random(count)).astype(np.int8)
     famous = fame_z > 1.28
     table: dict[str, Array] = {

@@ -82,9 +82,9 @@ class Words:
 class Grammar:
     """Words and sentences of L languages for K topics, as arrays of numbers.
 
-    vocabulary: object [W]; topical: int16 [L, K, most], sizes int64 [L, K]; shared: int16 [L, 2, most], describing words
-    and things, sizes int64 [L, 2]; sentences: all templates; first, number: int64 [L, 4], where those of a language and
-    a kind of tweet begin and how many there are; uses: bool [templates, 5], which slots are in a template.
+    vocabulary: object [W]; topical: int16 [L, K, most], sizes int64 [L, K]; shared: int16 [L, 2, most], describing
+    words and things, sizes int64 [L, 2]; sentences: all templates; first, number: int64 [L, 4], where those of a
+    language and a kind of tweet begin and how many there are; uses: bool [templates, 5], which slots are in a template.
     """
 
     vocabulary: Array
@@ -134,8 +134,8 @@ class Grammar:
 class Draft:
     """What n tweets say, in numbers, a retweet what its parent says.
 
-    words: int16 [n, 7], places in the vocabulary, -1 for none, the last two hashtags; sentence: int16 [n]; mention: int32
-    [n], the user mentioned in the sentence, -1 for none.
+    words: int16 [n, 7], places in the vocabulary, -1 for none, the last two hashtags; sentence: int16 [n]; mention:
+    int32 [n], the user mentioned in the sentence, -1 for none.
     """
 
     words: Array
@@ -289,8 +289,8 @@ def drafted(
 ) -> tuple[Array, Array, Ints]:
     """(words int16 [n, 7], sentence int16 [n], mention int32 [n]) of tweets that are no retweets; see `Draft`.
 
-    The draws depend on the tweet's id alone. Three words of the topics (two of the main one), a describing word, a thing,
-    and two hashtags; what the sentence does not use is taken out again.
+    The draws depend on the tweet's id alone. Three words of the topics (two of the main one), a describing word, a
+    thing, and two hashtags; what the sentence does not use is taken out again.
     """
     words = np.full((tweet.size, 7), -1, np.int16)
     sentence = np.empty(tweet.size, np.int16)
@@ -302,7 +302,7 @@ def drafted(
         hashtags = 0 if draw < _NO_HASHTAG else 1 if draw < _NO_HASHTAG + _ONE_HASHTAG else 2
         taken = -1
         for c in (0, 1, 2, 5, 6):
-            topic = topics[i, 1 if c == 2 or c == 6 else 0]
+            topic = topics[i, 1 if c in (2, 6) else 0]
             size = topical_sizes[code, topic]
             place = int(size * unit(fold(mine, 2 + c)) ** _ZIPF)
             if place == taken:

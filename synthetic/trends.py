@@ -49,7 +49,7 @@ class Trends:
     def draw(
         self, count: int, interests: Floats, writing: Doubles, end_h: float, rng: np.random.Generator
     ) -> tuple[Doubles, Ints, Array]:
-        """(time_h float64, author int32, trend int16 [m]) of at most `count` tweets; later ones than `end_h` fall away."""
+        """(time_h float64, author int32, trend int16 [m]) of at most `count` tweets; those after `end_h` fall away."""
         trend = pick(self.size, rng.random(count)).astype(np.int16)
         time_h = self.begin_h[trend] + self.scale_h[trend] * rng.standard_gamma(2.0, count)
         inside = time_h < end_h

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
-from funnel.core.kernels import kernel
+from funnel.core.kernels import helper, kernel
 from funnel.core.rng import key
 from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
 from synthetic.arrays import pick
@@ -42,8 +42,8 @@ class Tweets:
     """T tweets: `table` is what the platform knows (texts aside); the rest is truth.
 
     topics: int16 [T, 2], the main and the second topic; topic_share: float32 [T], weight of the main one; quality:
-    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; labels: uint16 [T], bits of TWEET_LABELS that
-    the tweet deserves; trend: int16 [T], the trend that it was written for, -1 for none.
+    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; labels: uint16 [T], bits of TWEET_LABELS
+    that the tweet deserves; trend: int16 [T], the trend that it was written for, -1 for none.
     """
 
     table: dict[str, Array]
@@ -186,21 +186,14 @@ def parents(
         a, best, best_score = author[i], -1, -np.inf
         mine = fold(state, i)
         begin = follow_offsets[a]
-        degree = follow_offsets[a + 1] - begin
         if kind[i] == REPLY and inbox[a] >= 0 and unit(fold(mine, -1)) < _ANSWERS_BACK:
             if time_h[i] - time_h[inbox[a]] <= _WINDOW_H:
                 best = inbox[a]
             inbox[a] = -1
         for attempt in range(_TRIES if kind[i] != ORIGINAL and best < 0 else 0):
-            draw = fold(mine, attempt)
-            pick_one = fold(draw, 1)
-            c = -1
-            if degree > 0 and unit(draw) < _AMONG_FOLLOWEES:
-                c = of_author[followee[begin + below(pick_one, degree)], below(fold(draw, 2), _RECENT)]
-            else:
-                k = topics[i, attempt & 1]
-                if in_topic[k] > 0:
-                    c = of_topic[k, below(pick_one, min(in_topic[k], _TOPIC_RECENT))]
+            k = topics[i, attempt & 1]
+            follows = followee[begin : follow_offsets[a + 1]]
+            c = _met(follows, of_author, of_topic[k], in_topic[k], fold(mine, attempt))
             if c < 0 or author[c] == a or time_h[i] - time_h[c] > _WINDOW_H:
                 continue
             if kind[i] != REPLY and (not public[author[c]] or c == last_retweet[a]):
@@ -226,3 +219,14 @@ def parents(
             of_topic[topics[i, 0], in_topic[topics[i, 0]] % _TOPIC_RECENT] = i
             in_topic[topics[i, 0]] += 1
     return parent, root
+
+
+@helper
+def _met(follows: Ints, of_author: Ints, of_topic: Ints, in_topic: int, draw: np.uint64) -> int:
+    """A recent tweet by a followee or of a topic, -1 if the draw finds none."""
+    pick_one = fold(draw, 1)
+    if follows.size > 0 and unit(draw) < _AMONG_FOLLOWEES:
+        return int(of_author[follows[below(pick_one, follows.size)], below(fold(draw, 2), _RECENT)])
+    if in_topic > 0:
+        return int(of_topic[below(pick_one, min(in_topic, _TOPIC_RECENT))])
+    return -1
