@@ -16,11 +16,11 @@ from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
 from synthetic.draws import fold, unit
 
-_LEAST, _MOST = 8, 24  # members of a circle, all sizes equally often
+_LEAST, _MOST = 8, 32  # members of a circle, all sizes equally often
 _CONNECTED = 0.6  # pairs of members, of whom at least one follows the other
-_MUTUAL = 0.75  # of the connected pairs
+_MUTUAL = 0.65  # of the connected pairs
 # Follows that a membership brings on average: other members, as seen by a member, times the two shares.
-_FOLLOWS_A_CIRCLE = 16.0 * _CONNECTED * 0.5 * (1.0 + _MUTUAL)
+_FOLLOWS_A_CIRCLE = 20.0 * _CONNECTED * 0.5 * (1.0 + _MUTUAL)
 
 
 def circle_edges(wanted: Doubles, interests: Floats, language: Array, state: np.uint64, draws: Doubles) -> Longs:

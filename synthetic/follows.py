@@ -21,7 +21,8 @@ from synthetic.people import People
 
 _DEGREE_SIGMA = 0.9  # log-normal number of follows
 _DEGREE_WITH_READING = 0.4  # power: people who read much follow more
-_IN_CIRCLES, _FRIEND_OF_FRIEND = 0.3, 0.12  # shares of the edges that people make; the rest are by topic
+_IN_CIRCLES, _FRIEND_OF_FRIEND = 0.27, 0.12  # shares of the edges that people make; the rest are by topic
+_CIRCLES_GROW = 0.4  # power of the degree by which those who follow many have a greater share in circles
 _ANYBODY = 0.05  # of the draws by topic, those of anybody at all, by fame
 _FIRST_LANGUAGE = 0.15  # and those of people who write the first language, for users of another one
 _TRIES = 4  # for each edge, since a draw may be somebody who is followed already
@@ -41,7 +42,8 @@ def make_follows(
     degree = np.exp(_DEGREE_SIGMA * rng.standard_normal(users)) * (0.1 + people.reading) ** _DEGREE_WITH_READING
     degree = np.minimum(degree * mean / degree.mean(), _MAX_DEGREE * (users - 1))
     state = np.uint64(key(seed, "circles"))
-    inner = circle_edges(_IN_CIRCLES * degree, people.interests, people.language, state, rng.random(users))
+    share = _IN_CIRCLES * (degree / mean) ** _CIRCLES_GROW
+    inner = circle_edges(share * degree, people.interests, people.language, state, rng.random(users))
     offsets, followee = _grouped(inner, users)
     mutual = np.count_nonzero(answered(offsets, followee))
     # Of `mean * U` edges in the end, these are mutual by circles; answers to others bring the rest.
