@@ -17,7 +17,7 @@ from funnel.core.kernels import helper, kernel
 from synthetic.draws import fold, unit
 
 _LEAST, _MOST = 8, 32  # members of a circle, all sizes equally often
-_CONNECTED = 0.6  # pairs of members, of whom at least one follows the other
+_CONNECTED = 0.52  # pairs of members, of whom at least one follows the other
 _MUTUAL = 0.65  # of the connected pairs
 # Follows that a membership brings on average: other members, as seen by a member, times the two shares.
 _FOLLOWS_A_CIRCLE = 20.0 * _CONNECTED * 0.5 * (1.0 + _MUTUAL)

@@ -31,7 +31,7 @@ _COUNTRIES_OF: tuple[dict[str, float], ...] = (
     {"BR": 0.86, "PT": 0.1, "other": 0.04},
     {"DE": 0.8, "AT": 0.08, "CH": 0.08, "other": 0.04},
 )
-_FAME_TAIL = 0.9  # of the distribution function; with what circles and answers add, the density falls with 2.1 to 2.5
+_FAME_TAIL = 0.85  # of the distribution function; with what circles and answers add, the density falls with 2.0 to 2.5
 _FAMOUS = 0.1  # share of users
 _FAME_WITH_WRITING = 0.6  # correlation of the copula
 _HOURS_A_YEAR, _HOURS_A_MONTH = 8766.0, 730.5
