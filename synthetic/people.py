@@ -49,7 +49,7 @@ class People:
     interests: float32 [U, K]; main: int32 [U]; writing, reading: float64 [U], mean 1; fame: float64 [U], >= 1;
     propensity: float32 [U, A], additive on the log-odds of each action; patience: float32 [U], places of the page after
     which a viewer has stopped looking with probability 1 - 1/e; conflict: float32 [U] in [-1, 1], taste for it;
-    novelty: float32 [U] in [0, 1], taste for what is new to them; originality: float32 [U], mean quality of what they
+    novelty: float32 [U] in [-1, 1], taste for what is new to them; originality: float32 [U], mean quality of what they
     write; state: int8 [U], place in synthetic.activity.USER_STATES; character: int8 [U], ORDINARY to ADULT.
     """
 
@@ -127,7 +127,7 @@ def make_people(
         propensity=_propensity(count, rng),
         patience=(patience * np.exp(0.5 * normal[4])).astype(np.float32),
         conflict=conflict,
-        novelty=rng.beta(2.0, 3.0, count).astype(np.float32),
+        novelty=np.tanh(rng.standard_normal(count)).astype(np.float32),
         originality=originality.astype(np.float32),
         state=activity.state,
         character=character,
