@@ -24,7 +24,16 @@ from funnel.core.arrays import Array
 from funnel.core.errors import ConfigError, DataError, nearest
 from funnel.core.progress import SILENT, Progress
 from funnel.core.tables import TABLES
-from funnel.core.world import Columns, Oracle, PlatformView, WorldBuilder, WorldData, WorldMeta, WorldTables
+from funnel.core.world import (
+    Columns,
+    Oracle,
+    PlatformView,
+    RendersTexts,
+    WorldBuilder,
+    WorldData,
+    WorldMeta,
+    WorldTables,
+)
 from funnel.store import load_arrays
 from funnel.world_files import TRUTH, Texts, content_hash, open_columns
 
@@ -100,12 +109,8 @@ class World:
     @cached_property
     def oracle(self) -> Oracle | None:
         """The truth, or None if nobody knows it. Only `funnel.simulate` and `funnel.evaluate` ask."""
-        if self._data is not None:
-            return self._builder.oracle(self.tables, self._data.truth) if self._builder and self._data.truth else None
-        if self.folder is None or TRUTH not in self._manifest["files"]:
-            return None
-        truth, _ = load_arrays(self.folder / TRUTH)
-        return world_cache.make_builder(self._manifest["config"], self.name).oracle(self.tables, truth)
+        builder, truth = self._made_by
+        return builder.oracle(self.tables, truth) if builder is not None else None
 
     def view(self, now_h: float | None = None, assets: Columns | None = None) -> PlatformView:
         """What the platform could have observed before `now_h` hours (default: the world's last moment)."""
@@ -131,7 +136,10 @@ class World:
         """The texts of tweets, by id; a world without texts says so in their place."""
         rows = self._rows(ids, "tweets")
         texts = self._texts.get("texts.text")
-        return texts.take(rows) if texts is not None and len(texts) else [NO_TEXT] * rows.size
+        if texts is not None and len(texts):
+            return texts.take(rows)
+        builder, truth = self._made_by
+        return builder.texts(self.tables, truth, rows) if isinstance(builder, RendersTexts) else [NO_TEXT] * rows.size
 
     def handles(self, ids: ArrayLike) -> Names:
         """The screen names of users, by id, without @."""
@@ -175,6 +183,16 @@ class World:
         rows = "".join(cells.format(name, count) for name, count in self.counts.items())
         title = f"{escape(self.name)} · {self.meta.end_h:g} h · {self.meta.viewer_count:,} viewers · {self.hash}"
         return f"<table><caption>{title}</caption><tr><th>table</th><th>rows</th></tr>{rows}</table>"
+
+    @cached_property
+    def _made_by(self) -> tuple[WorldBuilder | None, Columns]:
+        """Who made this world, and its truth; nobody where there is no truth."""
+        if self._data is not None:
+            return (self._builder, self._data.truth) if self._data.truth else (None, {})
+        if self.folder is None or TRUTH not in self._manifest["files"]:
+            return None, {}
+        truth, _ = load_arrays(self.folder / TRUTH)
+        return world_cache.make_builder(self._manifest["config"], self.name), truth
 
     def _rows(self, ids: ArrayLike, table: str) -> Array:
         rows = np.atleast_1d(np.asarray(ids))

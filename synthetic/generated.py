@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -11,20 +12,23 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from funnel.core.actions import ACTIONS
-from funnel.core.arrays import Array
+from funnel.core.arrays import Array, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.events import Adjacency
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import key, stream
+from funnel.core.tables import RETWEET
 from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
-from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel, Truth, calibrated
+from synthetic.belongings import make_lists, make_subscriptions
 from synthetic.follows import make_follows
+from synthetic.labels import Labeller, deserved_user_labels, is_sensitive, tweet_label_table, user_label_table
 from synthetic.log import early_feedback, write_log
 from synthetic.people import People, make_people
 from synthetic.settings import Rates, Utility
 from synthetic.taste import TopicTree
-from synthetic.text import LANGUAGES, Texts, Words, write_texts
+from synthetic.text import LANGUAGES, Grammar, Prose, Words
+from synthetic.trends import Trends
 from synthetic.tweets import Tweets, make_tweets
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -58,14 +62,25 @@ class Generated:
     """Mean number of follows; half of all users at most."""
     reciprocated_share: Annotated[float, Field(ge=0.0, le=0.9)] = 0.3
     """Share of follow edges whose reverse exists, aimed at."""
-    second_language_share: Share = 0.1
-    """Share of users who write the second language."""
-    retweet_share: Share = 0.32
-    """Share of retweets among what people set out to write."""
-    reply_share: Share = 0.3
+    language_shares: Annotated[tuple[Share, ...], Field(min_length=1, max_length=len(LANGUAGES))] = (
+        0.8,
+        0.1,
+        0.06,
+        0.04,
+    )
+    """Shares of users who write each language, in the order en, es, pt, de; they want a sum of 1."""
+    dormant_share: Share = 0.15
+    """Share of users who hardly come any more."""
+    retweet_share: Share = 0.49
+    """Share of retweets among what people set out to write; this and the next two as in Pew 2021."""
+    reply_share: Share = 0.33
     """Share of replies."""
-    quote_share: Share = 0.06
+    quote_share: Share = 0.04
     """Share of quotes."""
+    trend_share: Share = 0.06
+    """Share of tweets that are written because their topic is trending."""
+    stored_texts: bool = True
+    """Whether texts are kept in a table; if not, they are put together where somebody reads them."""
     sessions_per_user_day: Annotated[float, Field(gt=0.0, le=100.0)] = 1.6
     """Pages that an average user looks at in a day."""
     followed_places: Annotated[int, Field(ge=0, le=100)] = 11
@@ -80,23 +95,28 @@ class Generated:
     """How often each action happens."""
     utility: Utility = Field(default_factory=Utility)
     """What makes a viewer act."""
+    labeller: Labeller = Field(default_factory=Labeller)
+    """How well safety labels tell the truth."""
 
     def __post_init__(self) -> None:
         if self.retweet_share + self.reply_share + self.quote_share > 1.0:
             raise ConfigError("retweet_share + reply_share + quote_share", "want a sum of 1 at most")
+        if abs(sum(self.language_shares) - 1.0) > 1e-6:
+            raise ConfigError("language_shares", f"want a sum of 1, got {sum(self.language_shares):g}")
         if self.followed_places + self.popular_places + self.explored_places < 1:
             raise ConfigError("followed_places + popular_places + explored_places", "want a sum of 1 at least")
 
     def build(self, name: str, seed: int, progress: Progress) -> WorldData:
         """Make the world; the same seed gives the same bytes."""
-        languages = self._languages()
+        languages, grammar = self._languages(), self._grammar
         tree = TopicTree.of(tuple(languages[0].topics), stream(seed, "topics"))
         progress.note("people and follows")
         people = make_people(
             self.users,
             tree,
             languages,
-            second_language_share=self.second_language_share,
+            language_shares=self.language_shares,
+            dormant_share=self.dormant_share,
             patience=self.patience,
             rng=stream(seed, "people"),
         )
@@ -105,15 +125,54 @@ class Generated:
             mean=self.follows_per_user,
             reciprocated=self.reciprocated_share,
             end_h=self._end_h,
+            seed=seed,
             rng=stream(seed, "follows"),
         )
         following = Adjacency.of(follows["follower"], follows["followee"], follows["time_h"], self.users)
         progress.note("tweets and texts")
-        tweets = self._tweets(people, following, tree, seed)
-        texts = write_texts(tweets.table, tweets.topics, people.table["handle"], languages, stream(seed, "texts"))
-        tables = self._tables(people, follows, tweets, texts, tree, seed)
-        truth, logged = self._log(name, people, tables, tweets, texts, seed, progress)
-        return WorldData(self._meta(name), {**tables, **logged}, truth)
+        trends = Trends.of(tree, grammar, self._end_h, stream(seed, "trends"))
+        tweets = self._tweets(people, following, trends, tree, seed)
+        text_key = np.uint64(key(seed, "texts"))
+        prose = Prose(grammar, people.table["handle"], tweets.table, tweets.topics, tweets.trend, trends.word, text_key)
+        tables = self._tables(people, follows, tweets, prose, tree, seed)
+        truth, logged = self._log(name, people, tables, tweets, seed, progress)
+        user_labels = deserved_user_labels(people, stream(seed, "user labels"))
+        truth |= {
+            "community": people.main,
+            "novelty": people.novelty,
+            "user_state": people.state,
+            "character": people.character,
+            "user_labels": user_labels,
+            "tweet_labels": tweets.labels,
+            "sensitive": is_sensitive(tweets.labels),
+            "trend": tweets.trend,
+            "trend_topic": trends.topic,
+            "trend_begin_h": trends.begin_h,
+            "trend_word": trends.word,
+            "text_key": np.array([text_key], np.uint64),
+        }
+        source = np.flatnonzero(tweets.table["kind"] != RETWEET)
+        drawn = stream(seed, "labellers")
+        said = {
+            "tweet_labels": tweet_label_table(
+                tweets.labels, source, tweets.table["time_h"], self.labeller, self._end_h, drawn
+            ),
+            "user_labels": user_label_table(user_labels, people.table["created_h"], self.labeller, self._end_h, drawn),
+        }
+        return WorldData(self._meta(name), {**tables, **logged, **said}, truth)
+
+    def texts(self, data: WorldTables, truth: Mapping[str, Array], ids: Longs) -> list[str]:
+        """The texts of some tweets of a world that this builder made, put together anew."""
+        prose = Prose(
+            self._grammar,
+            data.table("users")["handle"],
+            data.table("tweets"),
+            truth["topics"],
+            truth["trend"],
+            truth["trend_word"],
+            np.uint64(truth["text_key"][0]),
+        )
+        return prose.render(ids)
 
     def oracle(self, data: WorldTables, truth: Mapping[str, Array]) -> Oracle | None:
         """The truth of a world that this builder made; None if it is not there."""
@@ -126,7 +185,11 @@ class Generated:
     def _languages(self) -> tuple[Words, ...]:
         first = Words.load(LANGUAGES[0])
         topics = tuple(first.topics)[: self.topics]
-        return tuple(Words.load(language).only(topics) for language in LANGUAGES)
+        return tuple(Words.load(language).only(topics) for language in LANGUAGES[: len(self.language_shares)])
+
+    @cached_property
+    def _grammar(self) -> Grammar:
+        return Grammar.of(self._languages())
 
     def _meta(self, name: str) -> WorldMeta:
         return WorldMeta(
@@ -134,36 +197,43 @@ class Generated:
             end_h=self._end_h,
             train_until_h=self._end_h - 24.0,
             viewer_count=self.users,
-            languages=LANGUAGES,
+            languages=LANGUAGES[: len(self.language_shares)],
             notes=("made from a seed; every number in it is drawn, none is observed",),
         )
 
-    def _tweets(self, people: People, following: Adjacency, tree: TopicTree, seed: int) -> Tweets:
+    def _tweets(self, people: People, following: Adjacency, trends: Trends, tree: TopicTree, seed: int) -> Tweets:
         return make_tweets(
             people,
             following.offsets,
             following.targets,
+            trends,
             count=self.tweets,
             end_h=self._end_h,
             kind_shares=(self.retweet_share, self.reply_share, self.quote_share),
+            trend_share=self.trend_share,
+            labeller=self.labeller,
             contested=np.array([_CONTESTED.get(topic, 0.1) for topic in tree.names], np.float32),
             seed=seed,
             rng=stream(seed, "tweets"),
         )
 
     def _tables(
-        self, people: People, follows: dict[str, Array], tweets: Tweets, texts: Texts, tree: TopicTree, seed: int
+        self, people: People, follows: dict[str, Array], tweets: Tweets, prose: Prose, tree: TopicTree, seed: int
     ) -> dict[str, Mapping[str, Array]]:
-        counts = {"hashtag_count": texts.hashtag_count, "mention_count": texts.mention_count, "length": texts.length}
-        return {
+        tables: dict[str, Mapping[str, Array]] = {
             "users": people.table,
             "follows": follows,
-            "tweets": {**tweets.table, **counts},
-            "texts": {"text": texts.text},
-            "vocabulary": {"word": texts.vocabulary},
-            "tweet_words": texts.tweet_words(),
-            "lists": _lists(people, len(tree.names), stream(seed, "lists")),
+            "tweets": {**tweets.table, **prose.columns()},
+            "vocabulary": {"word": prose.grammar.vocabulary},
+            "tweet_words": prose.tweet_words(),
+            "subscriptions": make_subscriptions(people, follows, self._end_h, stream(seed, "subscriptions")),
+            "lists": make_lists(people, len(tree.names), stream(seed, "lists")),
         }
+        if self.stored_texts:
+            text = np.empty(tweets.author.size, object)
+            text[:] = prose.render(np.arange(text.size))
+            tables["texts"] = {"text": text}
+        return tables
 
     def _log(
         self,
@@ -171,7 +241,6 @@ class Generated:
         people: People,
         tables: dict[str, Mapping[str, Array]],
         tweets: Tweets,
-        texts: Texts,
         seed: int,
         progress: Progress,
     ) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
@@ -198,15 +267,15 @@ class Generated:
         tweet = rng.integers(0, tweets.author.size, _PAIRS, np.int32)
         now_h = tweets.table["time_h"][tweet] + _PILOT_AGE_H
         truth = calibrated(platform, truth, rates, viewer, tweet, np.zeros(_PAIRS, np.int32), now_h)
-        before = early_feedback(people, texts.used_words(), stream(seed, "early feedback"))
+        words = np.unique(tables["tweet_words"]["word"])
+        before = early_feedback(people, words, stream(seed, "early feedback"))
         sessions = int(self.users * self.days * self.sessions_per_user_day)
         past = _Past(people, tweets, platform, before, self._arms, self._end_h, seed)
         pilot = past.write(truth, min(sessions, _PILOT_SESSIONS), "pilot", SILENT)["impressions"]
         shown = pilot["viewer"], pilot["tweet"], pilot["position"], pilot["time_h"]
         truth = calibrated(platform, truth, rates, *shown)
         arrays = {field.name: getattr(truth, field.name) for field in fields(truth)}
-        truths = {**arrays, "community": people.main, "sensitive": tweets.sensitive}
-        return truths, past.write(truth, sessions, "sessions", progress)
+        return arrays, past.write(truth, sessions, "sessions", progress)
 
     @property
     def _arms(self) -> tuple[int, int, int]:
@@ -238,16 +307,3 @@ class _Past(NamedTuple):
             rng=stream(self.seed, purpose),
             progress=progress,
         )
-
-
-def _lists(people: People, topics: int, rng: np.random.Generator) -> dict[str, Array]:
-    """Two users in a hundred keep a list of up to twelve accounts of their main topic, mostly famous ones."""
-    owners = np.flatnonzero(rng.random(people.main.size) < 0.02).astype(np.int32)
-    number = np.repeat(np.arange(owners.size, dtype=np.int64), 12)
-    topic, draws = people.main[owners[number]], rng.random(number.size)
-    member = np.zeros(number.size, np.int64)
-    for code in range(topics):
-        rows = topic == code
-        member[rows] = pick(people.fame * people.interests[:, code], draws[rows])
-    number, member = np.divmod(distinct(number * people.main.size + member), people.main.size)
-    return {"list": number.astype(np.int32), "owner": owners[number], "member": member.astype(np.int32)}

@@ -2,26 +2,37 @@
 
 The grammar and the words of a language are one file in `words/`. A retweet repeats its parent after
 "RT @handle:"; a reply begins with the handle that it answers.
+
+A text is a function of (key, tweet id, what is known of the tweet): which words it has, how many hashtags
+and characters is drawn for all tweets at once, in a few bytes each; the sentence is put together only where
+somebody reads it. So a world of ten million tweets holds no text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
-from itertools import repeat
 
 import numpy as np
 
-from funnel.core.arrays import Array, Ints
+from funnel.core.arrays import Array, Bools, Ints, Longs
 from funnel.core.errors import DataError
+from funnel.core.kernels import kernel
 from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
-from synthetic.arrays import distinct
+from synthetic.draws import below, fold, unit
 
-LANGUAGES = ("en", "es")  # the code of a language is its place here
+LANGUAGES = ("en", "es", "pt", "de")  # the code of a language is its place here
 _SENTENCES = {"original": ORIGINAL, "reply": REPLY, "quote": QUOTE}
 _SLOTS = ("{0}", "{1}", "{2}", "{d}", "{t}")  # columns 0-4 of a tweet's words; 5 and 6 are hashtags
 _ZIPF = 1.7  # a draw u takes word n * u^1.7: the first of a topic's words are the commonest
 _WITH_MENTION = 0.06  # share of originals and quotes that mention somebody
+_NO_HASHTAG, _ONE_HASHTAG = 0.7, 0.23  # shares; the rest have two
+_TRENDING_HASHTAG = 0.75  # share of a trend's tweets that carry its hashtag
+_LINK = " https://t.co/{:07x}"
+_LINK_LENGTH = len(_LINK.format(0))
+_CHUNK = 1_000_000  # tweets drawn at a time
 
 
 @dataclass(frozen=True)
@@ -68,131 +79,244 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Texts:
-    """text: object [T]; words: int32 [T, 7] into vocabulary, -1 for none; the rest: columns of `tweets`, int16 [T]."""
+class Grammar:
+    """Words and sentences of L languages for K topics, as arrays of numbers.
 
-    text: Array
-    words: Ints
+    vocabulary: object [W]; topical: int16 [L, K, most], sizes int64 [L, K]; shared: int16 [L, 2, most], describing
+    words and things, sizes int64 [L, 2]; sentences: all templates; first, number: int64 [L, 4], where those of a
+    language and a kind of tweet begin and how many there are; uses: bool [templates, 5], which slots are in a template.
+    """
+
     vocabulary: Array
-    hashtag_count: Array
-    mention_count: Array
-    length: Array
+    topical: Array
+    topical_sizes: Longs
+    shared: Array
+    shared_sizes: Longs
+    sentences: tuple[str, ...]
+    first: Longs
+    number: Longs
+    uses: Bools
 
-    def used_words(self) -> Ints:
-        """int32: the words that some tweet contains, ascending."""
-        return np.flatnonzero(np.bincount(self.words[self.words >= 0], minlength=self.vocabulary.size)).astype(np.int32)
+    @classmethod
+    def of(cls, languages: tuple[Words, ...]) -> Grammar:
+        """The languages must have the same topics in the same order."""
+        known: set[str] = set()
+        for language in languages:
+            known.update(*language.topics.values(), language.describing, language.things)
+        numbers = {word: number for number, word in enumerate(sorted(known))}
+        topical = [[_numbered(words, numbers) for words in language.topics.values()] for language in languages]
+        shared = [[_numbered(words, numbers) for words in (each.describing, each.things)] for each in languages]
+        sentences: list[str] = []
+        first, number = np.zeros((len(languages), 4), np.int64), np.zeros((len(languages), 4), np.int64)
+        for code, language in enumerate(languages):
+            for kind, templates in language.sentences.items():
+                first[code, kind], number[code, kind] = len(sentences), len(templates)
+                sentences += templates
+        uses = np.array([[slot in template for slot in _SLOTS] for template in sentences])
+        return cls(
+            np.array(list(numbers), object), *_padded(topical), *_padded(shared), tuple(sentences), first, number, uses
+        )
+
+    @cached_property
+    def word_length(self) -> Longs:
+        """int64 [W]: characters of each word."""
+        return np.array([len(word) for word in self.vocabulary], np.int64)
+
+    @cached_property
+    def bare_length(self) -> Longs:
+        """int64 [templates]: characters of each sentence besides its slots and its hashtags."""
+        bare = [template.replace(" {#}", "") for template in self.sentences]
+        slots = [sum(len(slot) for slot in _SLOTS if slot in template) for template in self.sentences]
+        return np.array([len(text) - used for text, used in zip(bare, slots, strict=True)], np.int64)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What n tweets say, in numbers, a retweet what its parent says.
+
+    words: int16 [n, 7], places in the vocabulary, -1 for none, the last two hashtags; sentence: int16 [n]; mention:
+    int32 [n], the user mentioned in the sentence, -1 for none.
+    """
+
+    words: Array
+    sentence: Array
+    mention: Ints
+
+
+@dataclass(frozen=True)
+class Prose:
+    """The texts of a world's tweets: `columns` and `tweet_words` for its tables, `render` for people.
+
+    handles: object [U]; tweets: kind, parent, author, language, has_link of the `tweets` table; topics: int16 [T, 2];
+    trend: int16 [T], -1 for none; trend_word: int16 [trends, L], their hashtags; state: the key of the draws.
+    """
+
+    grammar: Grammar
+    handles: Array
+    tweets: Mapping[str, Array]
+    topics: Array
+    trend: Array
+    trend_word: Array
+    state: np.uint64
+
+    def draft(self, ids: Longs) -> Draft:
+        """What some tweets say."""
+        kind = self.tweets["kind"]
+        source = np.where(kind[ids] == RETWEET, self.tweets["parent"][ids], ids).astype(np.int64)
+        grammar = self.grammar
+        return Draft(
+            *drafted(
+                source,
+                kind[source],
+                self.tweets["author"][source],
+                self.tweets["language"][source],
+                self.topics[source],
+                self.trend[source],
+                self.trend_word,
+                grammar.topical,
+                grammar.topical_sizes,
+                grammar.shared,
+                grammar.shared_sizes,
+                grammar.first,
+                grammar.number,
+                grammar.uses,
+                self.handles.size,
+                self.state,
+            )
+        )
+
+    def columns(self) -> dict[str, Array]:
+        """hashtag_count, mention_count and length (characters) of all tweets, int16 [T]."""
+        handle_length = np.fromiter(map(len, self.handles), np.int64, self.handles.size)
+        found = [self._columns(ids, self.draft(ids), handle_length) for ids in self._chunks()]
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+    def _columns(self, ids: Longs, draft: Draft, handle_length: Longs) -> dict[str, Array]:
+        kind, parent, author = self.tweets["kind"], self.tweets["parent"], self.tweets["author"]
+        retweet = kind[ids] == RETWEET
+        source = np.where(retweet, parent[ids], ids)
+        reply, mentions = kind[source] == REPLY, draft.mention >= 0
+        said = np.append(self.grammar.word_length, 0)  # the last one for word -1
+        length = self.grammar.bare_length[draft.sentence] + said[draft.words].sum(axis=1)
+        hashtags = (draft.words[:, 5:] >= 0).sum(axis=1)
+        length += 2 * hashtags  # " #"
+        length += np.where(mentions, 2 + handle_length[draft.mention], 0)  # " @"
+        length += _LINK_LENGTH * self.tweets["has_link"][source]
+        length += np.where(reply, 2 + handle_length[author[parent[source]]], 0)  # "@", " "
+        length += np.where(retweet, 6 + handle_length[author[source]], 0)  # "RT @", ": "
+        mention_count = mentions.astype(np.int16) + reply + retweet
+        return {
+            "hashtag_count": hashtags.astype(np.int16),
+            "mention_count": mention_count.astype(np.int16),
+            "length": length.astype(np.int16),
+        }
 
     def tweet_words(self) -> dict[str, Array]:
         """The `tweet_words` table: each word of a tweet once, sorted."""
-        tweet, column = np.nonzero(self.words >= 0)
-        pairs = distinct(tweet.astype(np.int64) * self.vocabulary.size + self.words[tweet, column])
-        tweet, word = np.divmod(pairs, self.vocabulary.size)
-        return {"tweet": tweet.astype(np.int32), "word": word.astype(np.int32)}
+        tweets, words = [], []
+        for ids in self._chunks():
+            ordered = np.sort(self.draft(ids).words, axis=1)
+            new = ordered >= 0
+            new[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+            row, column = np.nonzero(new)
+            tweets.append(ids[row].astype(np.int32))
+            words.append(ordered[row, column].astype(np.int32))
+        return {"tweet": np.concatenate(tweets), "word": np.concatenate(words)}
+
+    def render(self, ids: Longs) -> list[str]:
+        """The texts of some tweets."""
+        draft = self.draft(ids)
+        kind, parent, author = self.tweets["kind"], self.tweets["parent"], self.tweets["author"]
+        linked, handles, vocabulary = self.tweets["has_link"], self.handles, [*self.grammar.vocabulary, ""]
+        retweet = kind[ids] == RETWEET
+        source = np.where(retweet, parent[ids], ids)
+        answers = np.where(kind[source] == REPLY, parent[source], -1)
+        out: list[str] = []
+        # One text at a time: this is what nobody does for a whole large world.
+        for row, (tweet, number, answered, mentioned) in enumerate(
+            zip(source.tolist(), draft.sentence.tolist(), answers.tolist(), draft.mention.tolist(), strict=True)
+        ):
+            words = draft.words[row].tolist()
+            line = self.grammar.sentences[number].replace(" {#}", "")
+            capital = line.startswith("{")
+            for slot, word in zip(_SLOTS, words, strict=False):
+                line = line.replace(slot, vocabulary[word])
+            line = line[0].upper() + line[1:] if capital else line
+            line += "".join(f" #{vocabulary[word]}" for word in words[5:] if word >= 0)
+            line += f" @{handles[mentioned]}" if mentioned >= 0 else ""
+            line += _LINK.format(tweet) if linked[tweet] else ""
+            line = f"@{handles[author[answered]]} {line}" if answered >= 0 else line
+            out.append(f"RT @{handles[author[tweet]]}: {line}" if retweet[row] else line)
+        return out
+
+    def _chunks(self) -> Iterator[Longs]:
+        count = self.tweets["kind"].size
+        return (np.arange(begin, min(begin + _CHUNK, count)) for begin in range(0, count, _CHUNK))
 
 
-def write_texts(
-    table: dict[str, Array], topics: Array, handles: Array, languages: tuple[Words, ...], rng: np.random.Generator
-) -> Texts:
-    """Texts for the tweets of `table` (kind, parent, author, language, has_link); topics: int16 [T, 2]."""
-    kind, parent, author = table["kind"], table["parent"], table["author"]
-    vocabulary = _vocabulary(languages)
-    words = np.full((kind.size, 7), -1, np.int32)
-    form = rng.random(kind.size)
-    tails = _tails(kind, author, table["has_link"], handles, rng)
-    hashtags = np.searchsorted([0.7, 0.93], rng.random(kind.size), side="right")
-    mentions = (np.array([tail.startswith(" @") for tail in tails]) | (kind == REPLY)).astype(np.int16)
-    text = np.empty(kind.size, object)
-    for code, language in enumerate(languages):
-        mine = np.flatnonzero((table["language"] == code) & (kind != RETWEET))
-        words[mine] = _draw_words(language, topics[mine], vocabulary, rng)
-        for sort, templates in language.sentences.items():
-            rows = mine[kind[mine] == sort]
-            which = (form[rows] * len(templates)).astype(np.int64)
-            for number, template in enumerate(templates):
-                some = rows[which == number]
-                text[some] = _sentences(template, some, words, hashtags, vocabulary, tails)
-    answers = np.flatnonzero(kind == REPLY)
-    _prefix(text, answers, repeat("@"), handles[author[parent[answers]]], text[answers], " ")
-    retweets = np.flatnonzero(kind == RETWEET)
-    source = parent[retweets]
-    words[retweets], hashtags[retweets] = words[source], hashtags[source]
-    mentions[retweets] = mentions[source] + 1
-    _prefix(text, retweets, repeat("RT @"), handles[author[source]], text[source], ": ")
-    length = np.fromiter(map(len, text), np.int16, kind.size)
-    return Texts(text, words, np.array(list(vocabulary), object), hashtags.astype(np.int16), mentions, length)
+def _numbered(words: tuple[str, ...], numbers: dict[str, int]) -> list[int]:
+    return [numbers[word] for word in words]
 
 
-def _vocabulary(languages: tuple[Words, ...]) -> dict[str, int]:
-    """Word -> number, in order of the alphabet."""
-    known: set[str] = set()
-    for language in languages:
-        known.update(*language.topics.values(), language.describing, language.things)
-    return {word: number for number, word in enumerate(sorted(known))}
+def _padded(lists: list[list[list[int]]]) -> tuple[Array, Longs]:
+    """(int16 [a, b, longest], sizes int64 [a, b])."""
+    sizes = np.array([[len(words) for words in row] for row in lists], np.int64)
+    out = np.zeros((*sizes.shape, int(sizes.max())), np.int16)
+    for one, row in enumerate(lists):
+        for two, words in enumerate(row):
+            out[one, two, : len(words)] = words
+    return out, sizes
 
 
-def _draw_words(language: Words, topics: Array, vocabulary: dict[str, int], rng: np.random.Generator) -> Ints:
-    """int32 [n, 7]: three words of the topics, a describing one, a thing, and two candidates for hashtags."""
-    lists = [np.array([vocabulary[word] for word in words], np.int32) for words in language.topics.values()]
-    sizes = np.array([words.size for words in lists])
-    numbers = np.zeros((len(lists), sizes.max()), np.int32)
-    for row, words in enumerate(lists):
-        numbers[row, : words.size] = words
-    count = topics.shape[0]
-    out = np.empty((count, 7), np.int32)
-    taken = np.full(count, -1)
-    # Mostly of the main topic; the third word of the second one.
-    for column, side in ((0, 0), (1, 0), (2, 1), (5, 0), (6, 1)):
-        topic = topics[:, side]
-        size = sizes[topic]
-        place = (size * rng.random(count) ** _ZIPF).astype(np.int64)
-        place = np.where(place == taken, (place + 1) % size, place)
-        taken = place
-        out[:, column] = numbers[topic, place]
-    for column, choices in ((3, language.describing), (4, language.things)):
-        shared = np.array([vocabulary[word] for word in choices], np.int32)
-        out[:, column] = shared[rng.integers(0, shared.size, count)]
-    return out
+@kernel
+def drafted(
+    tweet: Longs,
+    kind: Array,
+    author: Ints,
+    language: Array,
+    topics: Array,
+    trend: Array,
+    trend_word: Array,
+    topical: Array,
+    topical_sizes: Longs,
+    shared: Array,
+    shared_sizes: Longs,
+    first: Longs,
+    number: Longs,
+    uses: Bools,
+    users: int,
+    state: np.uint64,
+) -> tuple[Array, Array, Ints]:
+    """(words int16 [n, 7], sentence int16 [n], mention int32 [n]) of tweets that are no retweets; see `Draft`.
 
-
-def _tails(kind: Array, author: Ints, has_link: Array, handles: Array, rng: np.random.Generator) -> list[str]:
-    """What stands after the sentence: at times a mention, and the link."""
-    count = kind.size
-    friend = rng.integers(0, handles.size, count)
-    mention = (rng.random(count) < _WITH_MENTION) & np.isin(kind, (ORIGINAL, QUOTE)) & (friend != author)
-    tails = [""] * count
-    for row in np.flatnonzero(mention).tolist():
-        tails[row] = f" @{handles[friend[row]]}"
-    for row in np.flatnonzero(has_link).tolist():
-        tails[row] += f" https://t.co/{row:07x}"
-    return tails
-
-
-def _sentences(
-    template: str, rows: Array, words: Ints, hashtags: Array, vocabulary: dict[str, int], tails: list[str]
-) -> Array:
-    """object [n]: the template filled; words that it does not use are taken out of `words`."""
-    spelled = np.array(list(vocabulary), object)
-    used = sorted((template.index(slot), column) for column, slot in enumerate(_SLOTS) if slot in template)
-    for column in set(range(len(_SLOTS))) - {column for _, column in used}:
-        words[rows, column] = -1
-    words[rows, 5] = np.where(hashtags[rows] >= 1, words[rows, 5], -1)
-    words[rows, 6] = np.where(hashtags[rows] >= 2, words[rows, 6], -1)
-    pattern = template.replace("%", "%%").replace(" {#}", "%s%s")
-    for slot in _SLOTS:
-        pattern = pattern.replace(slot, "%s")
-    tags = [
-        ("" if one < 0 else f" #{spelled[one]}") + ("" if two < 0 else f" #{spelled[two]}")
-        for one, two in words[rows, 5:7].tolist()
-    ]
-    columns = [spelled[words[rows, column]].tolist() for _, column in used]
-    ends = [tails[row] for row in rows.tolist()]
-    out = np.empty(rows.size, object)
-    made = (pattern % parts for parts in zip(*columns, tags, ends, strict=True))
-    out[:] = [line[0].upper() + line[1:] for line in made] if template.startswith("{") else list(made)
-    return out
-
-
-def _prefix(text: Array, rows: Array, mark: repeat[str], handles: Array, rest: Array, between: str) -> None:
-    """Write mark + handle + between + rest into rows of `text`."""
-    joined = [f"{at}{handle}{between}{body}" for at, handle, body in zip(mark, handles.tolist(), rest.tolist())]  # noqa: B905
-    text[rows] = np.array(joined, object) if joined else rest
+    The draws depend on the tweet's id alone. Three words of the topics (two of the main one), a describing word, a
+    thing, and two hashtags; what the sentence does not use is taken out again.
+    """
+    words = np.full((tweet.size, 7), -1, np.int16)
+    sentence = np.empty(tweet.size, np.int16)
+    mention = np.full(tweet.size, -1, np.int32)
+    for i in range(tweet.size):
+        mine, code, sort = fold(state, tweet[i]), language[i], kind[i]
+        sentence[i] = first[code, sort] + below(fold(mine, 0), number[code, sort])
+        draw, trending = unit(fold(mine, 1)), trend[i] >= 0
+        hashtags = 0 if draw < _NO_HASHTAG else 1 if draw < _NO_HASHTAG + _ONE_HASHTAG else 2
+        taken = -1
+        for c in (0, 1, 2, 5, 6):
+            topic = topics[i, 1 if c in (2, 6) else 0]
+            size = topical_sizes[code, topic]
+            place = int(size * unit(fold(mine, 2 + c)) ** _ZIPF)
+            if place == taken:
+                place = (place + 1) % size
+            taken = place
+            if (c < 5 and uses[sentence[i], c]) or (c >= 5 and hashtags > c - 5):
+                words[i, c] = topical[code, topic, place]
+        for c in (3, 4):
+            if uses[sentence[i], c]:
+                words[i, c] = shared[code, c - 3, below(fold(mine, 2 + c), shared_sizes[code, c - 3])]
+        if trending and unit(fold(mine, 9)) < _TRENDING_HASHTAG:
+            words[i, 5] = trend_word[trend[i], code]
+        if sort != REPLY and unit(fold(mine, 10)) < _WITH_MENTION:
+            somebody = below(fold(mine, 11), users)
+            if somebody != author[i]:
+                mention[i] = somebody
+    return words, sentence, mention

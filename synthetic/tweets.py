@@ -1,8 +1,9 @@
 """Tweets: who writes what and when, which conversation it belongs to, and what it is really like.
 
-Authors write at a constant rate of their own, in the rhythm of the day. A retweet, reply or quote
-takes its parent from what the author could have met in the last two days: recent tweets of
-followees, or of the author's topics, the better and the more retweeted ones first.
+Authors write at a constant rate of their own, in the rhythm of the day and the week, and some more when a topic
+of theirs is trending. A retweet, reply or quote takes its parent from what the author could have met in the last two
+days: recent tweets of followees, or of the author's topics, the better and the more retweeted ones first. Whoever
+is replied to often answers, so that conversations are trees.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
-from funnel.core.kernels import kernel
+from funnel.core.kernels import helper, kernel
 from funnel.core.rng import key
 from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
 from synthetic.arrays import pick
+from synthetic.circles import drawn_topics
 from synthetic.clock import moments
 from synthetic.draws import below, fold, unit
+from synthetic.labels import Labeller, deserved_labels, is_sensitive, is_spam, noisy
 from synthetic.people import People
+from synthetic.trends import Trends
 
-_RECALL, _FALSE_ALARMS = 0.8, 0.01  # of the label "sensitive"
+_SPAM_IS_WORSE = 1.2  # standard deviations of quality
+_EXCLUSIVE = 0.2  # share of what creators write by themselves that only subscribers may see
 _MEDIAN_VIDEO_S = 25.0
 
-_TRIES = 8  # parents that an author weighs
+_TRIES = 10  # parents that an author weighs
 _AMONG_FOLLOWEES = 0.75  # of them, the share that followees wrote
 _RECENT = 4  # tweets of each author that can be a parent
 _TOPIC_RECENT = 256  # tweets of each topic that can be a parent
+_ANSWERS_BACK = 0.6  # chance that a reply goes to the last one that the author got
 _WINDOW_H = 48.0
 _HALF_LIFE_H = 8.0
 
@@ -36,8 +42,8 @@ class Tweets:
     """T tweets: `table` is what the platform knows (texts aside); the rest is truth.
 
     topics: int16 [T, 2], the main and the second topic; topic_share: float32 [T], weight of the main one; quality:
-    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; sensitive: bool [T], what the label should
-    be.
+    float32 [T], about standard normal; controversy: float32 [T] in [0, 1]; labels: uint16 [T], bits of TWEET_LABELS
+    that the tweet deserves; trend: int16 [T], the trend that it was written for, -1 for none.
     """
 
     table: dict[str, Array]
@@ -45,7 +51,8 @@ class Tweets:
     topic_share: Floats
     quality: Floats
     controversy: Floats
-    sensitive: Bools
+    labels: Array
+    trend: Array
 
     @property
     def author(self) -> Ints:
@@ -57,37 +64,43 @@ def make_tweets(
     people: People,
     follow_offsets: Longs,
     followee: Ints,
+    trends: Trends,
     *,
     count: int,
     end_h: float,
     kind_shares: tuple[float, float, float],
+    trend_share: float,
     contested: Floats,
+    labeller: Labeller,
     seed: int,
     rng: np.random.Generator,
 ) -> Tweets:
     """Draw `count` tweets.
 
     follow_offsets, followee: who follows whom, grouped by follower; kind_shares: of retweets, replies and quotes among
-    what people would write; contested: float32 [K], how much each topic divides people, in [0, 1].
+    what people would write; trend_share: share of tweets written for a trend; contested: float32 [K], how much each
+    topic divides people, in [0, 1].
     """
-    time_h = np.sort(moments(rng.random(count), end_h))
-    author = pick(people.writing, rng.random(count))
+    time_h, author, trend = _written(people, trends, count, trend_share, end_h, rng)
     wish = np.searchsorted(np.cumsum(kind_shares), rng.random(count), side="right")
     kind = np.array([RETWEET, REPLY, QUOTE, ORIGINAL], np.int8)[wish]
-    topics = np.stack([_topic_of_author(people, author, rng) for _ in range(2)], axis=1)
-    quality = (people.originality[author] + 0.8 * rng.standard_normal(count)).astype(np.float32)
+    topics = drawn_topics(author, people.interests, np.uint64(key(seed, "topics of tweets")), 2)
+    topics[:, 0] = np.where(trend >= 0, trends.topic[trend], topics[:, 0])
+    quality = (people.originality[author] + 0.8 * rng.standard_normal(count, np.float32)).astype(np.float32)
+    labels = deserved_labels(people, author, quality, rng)
+    quality -= np.float32(_SPAM_IS_WORSE) * is_spam(labels)
+    exclusive = people.table["creator"][author] & (kind == ORIGINAL) & (rng.random(count, np.float32) < _EXCLUSIVE)
     state = np.uint64(key(seed, "parents"))
     parent, root = parents(
-        time_h, author, kind, topics, quality, people.public, follow_offsets, followee, contested.size, state
+        time_h, author, kind, topics, quality, exclusive, people.public, follow_offsets, followee, contested.size, state
     )
     kind = np.where(parent < 0, np.int8(ORIGINAL), kind)
     first = _first_of_thread(kind, parent, root)
-    topics, share = topics[first], (0.6 + 0.4 * rng.random(count)).astype(np.float32)[first]
-    copied = np.where(kind == RETWEET, parent, np.arange(count))
+    topics, share, trend = topics[first], (0.6 + 0.4 * rng.random(count)).astype(np.float32)[first], trend[first]
+    copied = np.where(kind == RETWEET, parent, np.arange(count, dtype=np.int32))
     heat = rng.beta(0.6, 3.0, count) + 0.5 * contested[topics[:, 0]] * rng.random(count)
     heat = np.where(kind == REPLY, 0.5 * (heat + heat[first]), heat)
-    sensitive = (rng.random(count) < 0.005 + 0.06 * (people.conflict[author] > 0.76))[copied]
-    label = np.where(sensitive, rng.random(count) < _RECALL, rng.random(count) < _FALSE_ALARMS)[copied]
+    sensitive = is_sensitive(labels)
     table: dict[str, Array] = {
         "author": author,
         "time_h": time_h,
@@ -95,20 +108,25 @@ def make_tweets(
         "parent": parent,
         "root": root,
         "language": people.language[author[copied]],
-        "sensitive": label,
+        "sensitive": noisy(sensitive, labeller.precision, labeller.recall, rng)[copied],
+        "exclusive": exclusive,
         **_media(kind, copied, rng),
     }
-    return Tweets(table, topics, share, quality[copied], np.minimum(heat, 1.0).astype(np.float32)[copied], sensitive)
+    controversy = np.minimum(heat, 1.0).astype(np.float32)[copied]
+    return Tweets(table, topics, share, quality[copied], controversy, labels[copied], trend)
 
 
-def _topic_of_author(people: People, author: Ints, rng: np.random.Generator) -> Array:
-    """int16 [T]: a topic drawn from each author's interests."""
-    cumulative = np.cumsum(people.interests, axis=1)
-    draws = (rng.random(author.size) * cumulative[author, -1]).astype(np.float32)
-    out = np.zeros(author.size, np.int16)
-    for code in range(cumulative.shape[1] - 1):
-        out += cumulative[author, code] <= draws
-    return out
+def _written(
+    people: People, trends: Trends, count: int, trend_share: float, end_h: float, rng: np.random.Generator
+) -> tuple[Doubles, Ints, Array]:
+    """(time_h float64, author int32, trend int16 [T]) in order of time; trend -1 for most."""
+    inside = trends.draw(int(trend_share * count), people.interests, people.writing, end_h, rng)
+    usual = count - inside[0].size
+    time_h = np.concatenate([moments(rng.random(usual), end_h), inside[0]])
+    author = np.concatenate([pick(people.writing, rng.random(usual)), inside[1]])
+    trend = np.concatenate([np.full(usual, -1, np.int16), inside[2]])
+    order = np.argsort(time_h, kind="stable")
+    return time_h[order], author[order], trend[order]
 
 
 def _first_of_thread(kind: Array, parent: Ints, root: Ints) -> Ints:
@@ -142,6 +160,7 @@ def parents(
     kind: Array,
     topics: Array,
     quality: Floats,
+    exclusive: Bools,
     public: Bools,
     follow_offsets: Longs,
     followee: Ints,
@@ -151,7 +170,8 @@ def parents(
     """(parent, root) int32 [T], -1 for none: the best of a few recent tweets that the author could have met.
 
     Runs through time, so that a tweet that is retweeted is retweeted the more. A retweet's own retweeters go to its
-    parent; nobody retweets or quotes what is not public, or retweets the same thing twice in a row.
+    parent; nobody retweets or quotes what is not public, or retweets the same thing twice in a row, and what is
+    exclusive stands alone.
     """
     count = time_h.size
     parent, root = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
@@ -161,21 +181,19 @@ def parents(
     of_topic = np.empty((topic_count, _TOPIC_RECENT), np.int32)
     in_topic = np.zeros(topic_count, np.int64)
     last_retweet = np.full(public.size, -1, np.int32)
+    inbox = np.full(public.size, -1, np.int32)  # the last reply that each user got and has not answered
     for i in range(count):
         a, best, best_score = author[i], -1, -np.inf
         mine = fold(state, i)
         begin = follow_offsets[a]
-        degree = follow_offsets[a + 1] - begin
-        for attempt in range(_TRIES if kind[i] != ORIGINAL else 0):
-            draw = fold(mine, attempt)
-            pick_one = fold(draw, 1)
-            c = -1
-            if degree > 0 and unit(draw) < _AMONG_FOLLOWEES:
-                c = of_author[followee[begin + below(pick_one, degree)], below(fold(draw, 2), _RECENT)]
-            else:
-                k = topics[i, attempt & 1]
-                if in_topic[k] > 0:
-                    c = of_topic[k, below(pick_one, min(in_topic[k], _TOPIC_RECENT))]
+        if kind[i] == REPLY and inbox[a] >= 0 and unit(fold(mine, -1)) < _ANSWERS_BACK:
+            if time_h[i] - time_h[inbox[a]] <= _WINDOW_H:
+                best = inbox[a]
+            inbox[a] = -1
+        for attempt in range(_TRIES if kind[i] != ORIGINAL and best < 0 else 0):
+            k = topics[i, attempt & 1]
+            follows = followee[begin : follow_offsets[a + 1]]
+            c = _met(follows, of_author, of_topic[k], in_topic[k], fold(mine, attempt))
             if c < 0 or author[c] == a or time_h[i] - time_h[c] > _WINDOW_H:
                 continue
             if kind[i] != REPLY and (not public[author[c]] or c == last_retweet[a]):
@@ -188,13 +206,27 @@ def parents(
             parent[i] = best
             if kind[i] == REPLY:
                 root[i] = root[best] if root[best] >= 0 else best
+                inbox[author[best]] = i
             elif kind[i] == RETWEET:
                 retweeted[best] += 1
                 last_retweet[a] = best
                 continue
+        if exclusive[i]:
+            continue
         of_author[a, authored[a] % _RECENT] = i
         authored[a] += 1
         if best < 0 and public[a]:
             of_topic[topics[i, 0], in_topic[topics[i, 0]] % _TOPIC_RECENT] = i
             in_topic[topics[i, 0]] += 1
     return parent, root
+
+
+@helper
+def _met(follows: Ints, of_author: Ints, of_topic: Ints, in_topic: int, draw: np.uint64) -> int:
+    """A recent tweet by a followee or of a topic, -1 if the draw finds none."""
+    pick_one = fold(draw, 1)
+    if follows.size > 0 and unit(draw) < _AMONG_FOLLOWEES:
+        return int(of_author[follows[below(pick_one, follows.size)], below(fold(draw, 2), _RECENT)])
+    if in_topic > 0:
+        return int(of_topic[below(pick_one, min(in_topic, _TOPIC_RECENT))])
+    return -1

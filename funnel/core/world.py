@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -73,6 +73,14 @@ class WorldBuilder(Protocol):
 
     def oracle(self, data: WorldTables, truth: Mapping[str, Array]) -> Oracle | None:
         """The truth of a world that this builder made, or None if nobody knows it."""
+
+
+@runtime_checkable
+class RendersTexts(Protocol):
+    """A builder whose worlds may lack the table `texts`, because it can put any text together anew."""
+
+    def texts(self, data: WorldTables, truth: Mapping[str, Array], ids: Longs) -> list[str]:
+        """The texts of some tweets of a world that this builder made."""
 
 
 class Oracle(Protocol):

@@ -54,9 +54,9 @@ def test_the_builder_returns_an_oracle_only_where_there_is_truth() -> None:
     assert np.array_equal(model.probabilities(ids, ids, ids, np.full(5, 100.0)), again)
 
 
-@pytest.mark.parametrize("name", ["tiny", "small"])
-def test_shipped_worlds_are_valid_settings(name: str) -> None:
-    assert configured(name).users in (300, 10_000)
+@pytest.mark.parametrize(("name", "users"), [("tiny", 300), ("small", 10_000), ("medium", 100_000), ("large", 10**6)])
+def test_shipped_worlds_are_valid_settings(name: str, users: int) -> None:
+    assert configured(name).users == users
 
 
 @pytest.mark.parametrize(("users", "tweets", "topics"), [(2, 10, 2), (3, 200, 2), (40, 10, 24)])
@@ -78,6 +78,11 @@ def test_the_smallest_worlds_can_be_built(users: int, tweets: int, topics: int) 
         {"rates": {"favorite": 1.2}},
         {"rates": {"love": 0.1}},
         {"utility": {"taste": -1}},
+        {"language_shares": ()},
+        {"language_shares": (0.2,) * 5},
+        {"dormant_share": 1.5},
+        {"trend_share": -0.1},
+        {"labeller": {"precision": 0}},
         {"peple": 9},
     ],
 )
@@ -91,6 +96,8 @@ def test_contradictory_settings_are_refused() -> None:
         Rates(block=0.01, negative_feedback=0.005)
     with pytest.raises(ConfigError, match="want a sum of 1 at most"):
         Generated(retweet_share=0.5, reply_share=0.4, quote_share=0.2)
+    with pytest.raises(ConfigError, match=r"language_shares: want a sum of 1, got 0\.9"):
+        Generated(language_shares=(0.5, 0.4))
     with pytest.raises(ConfigError, match="want a sum of 1 at least"):
         Generated(followed_places=0, popular_places=0, explored_places=0)
 
