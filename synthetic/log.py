@@ -28,6 +28,7 @@ from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, RETWEET, SEE_F
 from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel
 from synthetic.clock import moments
+from synthetic.habituation import Habituation
 from synthetic.pages import fill_pages
 from synthetic.people import People
 
@@ -90,6 +91,7 @@ def write_log(
     previous = _previous_by_author(tweets["author"])
     public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET)
     hours: list[_Shown] = []
+    habits = Habituation(users)
     with progress.bar("log", int(np.ceil(end_h))) as bar:
         for hour in range(int(np.ceil(end_h))):
             bar.advance()
@@ -119,7 +121,7 @@ def write_log(
                 state.mark,
             )
             if pages[0].size:
-                shown = _react(viewer[low:high], time_h[low:high], low, pages, model, seed)
+                shown = _react(viewer[low:high], time_h[low:high], low, pages, model, habits, tweets["author"], seed)
                 _remember(state, shown, tweets["author"], users)
                 hours.append(shown)
     return _tables(_Shown(*map(np.concatenate, zip(*hours, strict=True))), tweets["author"], before, seed)
@@ -161,11 +163,19 @@ def _pools(state: _State, time_h: Doubles, public: Bools, hour: int) -> tuple[In
 
 
 def _react(
-    viewer: Ints, time_h: Doubles, first: int, pages: tuple[Ints, Array, Floats], model: ResponseModel, seed: int
+    viewer: Ints,
+    time_h: Doubles,
+    first: int,
+    pages: tuple[Ints, Array, Floats],
+    model: ResponseModel,
+    habits: Habituation,
+    author: Ints,
+    seed: int,
 ) -> _Shown:
     session, position = np.nonzero(pages[0] >= 0)
     who, tweet, when, place = viewer[session], pages[0][session, position], time_h[session], position.astype(np.int32)
-    reactions = model.react(who, tweet, place, when, seed=seed)
+    seen = habits.expose(who, tweet, author, model.topics)
+    reactions = model.react(who, tweet, place, when, seed=seed, seen=seen)
     chosen = pages[1][session, position], pages[2][session, position]
     return _Shown(who, tweet, when, place, first + session, *chosen, reactions)
 
