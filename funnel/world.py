@@ -10,7 +10,7 @@ A folder that was damaged is noticed and built again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,7 +24,7 @@ from funnel.core.arrays import Array
 from funnel.core.errors import ConfigError, DataError, nearest
 from funnel.core.progress import SILENT, Progress
 from funnel.core.tables import TABLES
-from funnel.core.world import Columns, Oracle, PlatformView, WorldBuilder, WorldData, WorldMeta, WorldTables
+from funnel.core.world import Columns, Future, Oracle, PlatformView, WorldBuilder, WorldData, WorldMeta, WorldTables
 from funnel.store import load_arrays
 from funnel.world_files import TRUTH, Texts, content_hash, open_columns
 
@@ -106,6 +106,18 @@ class World:
             return None
         truth, _ = load_arrays(self.folder / TRUTH)
         return world_cache.make_builder(self._manifest["config"], self.name).oracle(self.tables, truth)
+
+    def future(self, *, seed: int) -> Future | None:
+        """How this world goes on after its end, or None if nobody knows its truth."""
+        if self._data is not None:
+            builder, truth = self._builder, self._data.truth
+        elif self.folder is not None and TRUTH in self._manifest["files"]:
+            builder = world_cache.make_builder(self._manifest["config"], self.name)
+            truth, _ = load_arrays(self.folder / TRUTH)
+        else:
+            return None
+        go_on: Callable[..., Future] | None = getattr(builder, "future", None)
+        return go_on(self.tables, truth, seed=seed) if go_on is not None and truth else None
 
     def view(self, now_h: float | None = None, assets: Columns | None = None) -> PlatformView:
         """What the platform could have observed before `now_h` hours (default: the world's last moment)."""
