@@ -95,8 +95,8 @@ def loop_to(
 ) -> LoopRun:
     """Run the loop for some days after the world's end, and keep everything in the folder `out`.
 
-    viewers_per_day: timelines on an average day; as many as the log has if not given. retrain_every_days: fit what learns
-    after every so many days; never if not given. Days that are there already are kept, also those beyond `days`;
+    viewers_per_day: timelines on an average day; as many as the log has if not given. retrain_every_days: fit what
+    learns after every so many days; never if not given. Days that are there already are kept, also those beyond `days`;
     ConfigError if they come from another configuration, seed or world, or if nobody knows the world's truth.
     """
     began = time.perf_counter()
@@ -205,8 +205,8 @@ class _Loop:
             page = self.funnel.run_batch(requests, detail=False).page
             page = hydrate(page, ("in_network", "age_h"))
             place = np.arange(len(page)) - np.repeat(page.offsets[:-1], page.counts)
-            head = {"viewer": page.viewer, "time_h": page.now_h, "position": place.astype(np.int16)}
-            tweets = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS)}
+            head: dict[str, Array] = {"viewer": page.viewer, "time_h": page.now_h, "position": place.astype(np.int16)}
+            tweets: dict[str, Array] = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS)}
             parts.append(head | tweets)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -7,9 +7,10 @@ log-odds
 
 where z, the utility, adds up the match of taste and topics, the tweet's quality, whether and how much
 the viewer likes its author, its age and its language, less what the viewer has tired of: authors and
-topics that stood among the last tweets shown (`synthetic.habituation`), of which the novelty-seeking tire
-faster; and c is the tweet's controversy, which the combative feel more. An action that happens within another (ACTIONS: `within`) has that probability
-given the other one. All of this is exact: `probabilities` are the marginals of what `react` draws.
+topics that stood among the last tweets shown (`synthetic.habituation`), of which the novelty-seeking
+tire faster; and c is the tweet's controversy, which the combative feel more. An action that happens
+within another (ACTIONS: `within`) has that probability given the other one. All of this is exact:
+`probabilities` are the marginals of what `react` draws.
 
 Actions are correlated beyond what these causes explain: a viewer who looks is, by one more draw, in
 the mood to act (all actions become likelier by one factor) or not; irritation, for the negative ones.
@@ -64,9 +65,10 @@ class Truth:
     """What only the oracle knows; shapes as in `People` and `Tweets`.
 
     weights: float32 [8], of taste, quality, following, liking an author, age (per e-fold of hours), foreign language,
-    and having seen the author and the topic lately, in the utility; intercepts: float32 [A]; centre: float32 [1], the utility of an average impression; seed: uint64
-    [1], the key of the likings between viewers and authors; novelty: float32 [U] in [-1, 1], how much faster than others
-    a viewer tires of what was there before, or empty if all are alike.
+    and having seen the author and the topic lately, in the utility; intercepts: float32 [A]; centre: float32 [1], the
+    utility of an average impression; seed: uint64 [1], the key of the likings between viewers and authors; novelty:
+    float32 [U] in [-1, 1], how much faster than others a viewer tires of what was there before, or empty if all are
+    alike.
     """
 
     interests: Floats
@@ -117,8 +119,8 @@ class ResponseModel:
     ) -> Bools:
         """bool [n, A]: what the viewer does.
 
-        The draws are hashes of (seed, viewer, tweet, moment, action); the place and what was seen before act through the
-        probabilities alone, so that whoever likes a tweet at place 9 would have liked it at place 3.
+        The draws are hashes of (seed, viewer, tweet, moment, action); the place and what was seen before act through
+        the probabilities alone, so that whoever likes a tweet at place 9 would have liked it at place 3.
         """
         odds = self._odds(viewer, tweet, position, self.utility(viewer, tweet, now_h, seen=seen), marginal=False)
         moment = np.ascontiguousarray(now_h, np.float64).view(np.int64)
@@ -184,7 +186,8 @@ def calibrated(
 ) -> Truth:
     """The truth with the intercepts that give each action its rate, on average over these impressions.
 
-    The impressions are in order of time, so that who tires of what can be counted. rates: float32 [A]; that of an action which needs a video is a rate among videos.
+    The impressions are in order of time, so that it can be counted who tires of what. rates: float32 [A]; that of an
+    action which needs a video is a rate among videos.
     """
     author, users = tables.table("tweets")["author"], tables.count("users")
     seen = Habituation(users).expose(viewer, tweet, author, truth.topics)

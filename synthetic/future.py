@@ -185,7 +185,7 @@ class MadeFuture:
         return offsets, chosen[order].astype(np.int32), anything.astype(np.int32)
 
     def _like(self, world: WorldTables, kind: int, author: Ints, topic: Longs, rng: np.random.Generator) -> Ints:
-        """int32 [n]: past tweets of the kind, the author's language and the topic, or, if there are none, of the kind."""
+        """int32 [n]: past tweets of the kind, the author's language and the topic; if there are none, of the kind."""
         offsets, rows, anything = self._forms[kind]
         code = world.table("users")["language"][author].astype(np.int64) * self._topics + topic
         known = code < offsets.size - 1
@@ -281,7 +281,7 @@ class MadeFuture:
         self._truth["interests"] = (moved / moved.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def _newcomers(self, world: WorldTables, end_h: float, rng: np.random.Generator) -> Rows:
-        """People who joined in the last hour: the tastes of one, the manners of another, some followees of the first."""
+        """People who joined in the last hour: the tastes and some followees of one, the manners of another."""
         users = world.table("users")
         count, active = int(rng.poisson(_NEWCOMERS * self._base_users)), np.flatnonzero(~users["suspended"])
         first = world.count("users")

@@ -21,11 +21,11 @@ Weight = Annotated[float, Field(ge=0.0, le=20.0)]
 class Rates:
     """How often an average logged impression leads to each action (of a video, for watching half of it).
 
-    The heavy ranker's weights were "originally set so that, on average, each weighted engagement probability contributes
-    a near-equal amount to the score" (twitter/the-algorithm-ml, projects/home/recap/README.md, April 2023). With its
-    weights these rates contribute, in size, 0.028 to 0.030 for eight of the ten heads. Two do not, because what is
-    plausible goes before what is equal: retweets (weight 1, contribution 0.010) would have to be half as common as
-    favourites, and watching half of a video (weight 0.005, 0.0002) would have to happen six times an impression.
+    The heavy ranker's weights were "originally set so that, on average, each weighted engagement probability
+    contributes a near-equal amount to the score" (twitter/the-algorithm-ml, projects/home/recap/README.md, April 2023).
+    With its weights these rates contribute, in size, 0.0295 to 0.030 for eight of the ten heads. Two do not, because
+    what is plausible goes before what is equal: retweets (weight 1, contribution 0.010) would have to be half as common
+    as favourites, and watching half of a video (weight 0.005, 0.0002) would have to happen six times an impression.
     """
 
     favorite: Rate = 0.06
