@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by docs/generate.py (`make docs`); edits are lost. -->\n"
 MAP_FUNNEL = "twitter_2023"
 COMMANDS = (
-    "simulate", "explain", "diff", "train", "train random-data", "train heavy", "parity",
+    "simulate", "loop", "explain", "diff", "train", "train random-data", "train heavy", "parity",
     "world build", "world import", "world describe", "world list",
     "list stages", "list features", "list funnels", "list worlds",
 )  # fmt: skip

@@ -135,6 +135,52 @@ def simulate(
 
 
 @app.command()
+def loop(
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the days; goes on with what is there.")],
+    days: Annotated[int, typer.Option("--days", help="Days to live through after the world's end.")] = 7,
+    world: WorldOption = "small",
+    funnel: FunnelOption = None,
+    seed: SeedOption = 0,
+    set_: SetOption = None,
+    viewers_per_day: Annotated[
+        float | None, typer.Option("--viewers-per-day", help="Timelines on an average day; as in the log if not given.")
+    ] = None,
+    retrain_every_days: Annotated[
+        int | None, typer.Option("--retrain-every-days", help="Fit what learns again after so many days.")
+    ] = None,
+    micro_batch: Annotated[int, typer.Option("--micro-batch", help="Viewers that go through a stage together.")] = 32,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the closed loop: days on which people react to what the funnel shows, and the world changes by it."""
+    progress, loaded = _load_world(world)
+    pipeline = _loaded(funnel, loaded, set_)
+    from funnel.loop import loop_to, summary
+
+    try:
+        run = loop_to(
+            pipeline,
+            out,
+            days=days,
+            seed=seed,
+            viewers_per_day=viewers_per_day,
+            retrain_every_days=retrain_every_days,
+            micro_batch=micro_batch,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.note(f"interrupted: {out} keeps the days that are finished, and the same command goes on from there")
+        raise
+    if as_json:
+        _emit(run.days)
+        return
+    from funnel.report import rows_table
+
+    title = f"{run.manifest['funnel']} on {run.manifest['world']}, day by day ({run.seconds:.0f} s)"
+    _show(rows_table(summary(run.days), title=title))
+
+
+@app.command()
 def explain(
     *,
     viewer: ViewerOption,

@@ -10,7 +10,7 @@ A folder that was damaged is noticed and built again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +26,7 @@ from funnel.core.progress import SILENT, Progress
 from funnel.core.tables import TABLES
 from funnel.core.world import (
     Columns,
+    Future,
     Oracle,
     PlatformView,
     RendersTexts,
@@ -111,6 +112,12 @@ class World:
         """The truth, or None if nobody knows it. Only `funnel.simulate` and `funnel.evaluate` ask."""
         builder, truth = self._made_by
         return builder.oracle(self.tables, truth) if builder is not None else None
+
+    def future(self, *, seed: int) -> Future | None:
+        """How this world goes on after its end, or None if nobody knows its truth."""
+        builder, truth = self._made_by
+        go_on: Callable[..., Future] | None = getattr(builder, "future", None)
+        return go_on(self.tables, truth, seed=seed) if go_on is not None and truth else None
 
     def view(self, now_h: float | None = None, assets: Columns | None = None) -> PlatformView:
         """What the platform could have observed before `now_h` hours (default: the world's last moment)."""

@@ -6,9 +6,11 @@ log-odds
     intercept_a + utility_a * z + controversy_a * c + propensity(viewer, a)
 
 where z, the utility, adds up the match of taste and topics, the tweet's quality, whether and how much
-the viewer likes its author, its age and its language; and c is the tweet's controversy, which the
-combative feel more. An action that happens within another (ACTIONS: `within`) has that probability
-given the other one. All of this is exact: `probabilities` are the marginals of what `react` draws.
+the viewer likes its author, its age and its language, less what the viewer has tired of: authors and
+topics that stood among the last tweets shown (`synthetic.habituation`), of which the novelty-seeking
+tire faster; and c is the tweet's controversy, which the combative feel more. An action that happens
+within another (ACTIONS: `within`) has that probability given the other one. All of this is exact:
+`probabilities` are the marginals of what `react` draws.
 
 Actions are correlated beyond what these causes explain: a viewer who looks is, by one more draw, in
 the mood to act (all actions become likelier by one factor) or not; irritation, for the negative ones.
@@ -18,7 +20,7 @@ Satisfaction is another function of the same causes: controversy, which brings r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,7 +28,8 @@ from funnel.core.actions import ACTION_CODE, ACTION_NAMES, ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from funnel.core.rng import key
 from funnel.core.world import WorldTables
-from synthetic.responses import conditional_odds, draw_reactions, utilities
+from synthetic.habituation import Habituation
+from synthetic.responses import action_odds, draw_reactions, utilities
 
 # Action -> (weight of utility, weight of controversy) in its log-odds. Negative actions fall with utility.
 SLOPES: dict[str, tuple[float, float]] = {
@@ -51,7 +54,9 @@ SLOPES: dict[str, tuple[float, float]] = {
 _WITHIN = np.array([ACTION_CODE[action.within] if action.within else -1 for action in ACTIONS], np.int32)
 _NEEDS_VIDEO = np.array([action.needs_video for action in ACTIONS])
 _NEGATIVE = np.array([action.negative for action in ACTIONS])
-_SLOPES = np.array([SLOPES[name] for name in ACTION_NAMES], np.float32)
+_SLOPES = np.ascontiguousarray(np.array([SLOPES[name] for name in ACTION_NAMES], np.float32).T)  # [2, A]
+_NOBODY: Floats = np.zeros(0, np.float32)
+_FRESH: Floats = np.zeros((0, 2), np.float32)  # nothing was seen before
 _STEPS = 25  # of the calibration; the slowest action, dwelling, is within 1 % after ten
 
 
@@ -59,9 +64,11 @@ _STEPS = 25  # of the calibration; the slowest action, dwelling, is within 1 % a
 class Truth:
     """What only the oracle knows; shapes as in `People` and `Tweets`.
 
-    weights: float32 [6], of taste, quality, following, liking an author, age (per e-fold of hours) and foreign language
-    in the utility; intercepts: float32 [A]; centre: float32 [1], the utility of an average impression; seed: uint64
-    [1], the key of the likings between viewers and authors.
+    weights: float32 [8], of taste, quality, following, liking an author, age (per e-fold of hours), foreign language,
+    and having seen the author and the topic lately, in the utility; intercepts: float32 [A]; centre: float32 [1], the
+    utility of an average impression; seed: uint64 [1], the key of the likings between viewers and authors; novelty:
+    float32 [U] in [-1, 1], how much faster than others a viewer tires of what was there before, or empty if all are
+    alike.
     """
 
     interests: Floats
@@ -76,11 +83,12 @@ class Truth:
     intercepts: Floats
     centre: Floats
     seed: Array
+    novelty: Floats = field(default_factory=lambda: _NOBODY)
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Truth:
         """From the arrays of a stored world, which may hold more."""
-        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__ if name in arrays})
 
 
 class ResponseModel:
@@ -91,31 +99,44 @@ class ResponseModel:
         self._users, self._tweets = tables.table("users"), tables.table("tweets")
         self._following = tables.following
 
-    def probabilities(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles) -> Floats:
-        """float32 [n, A]: probability of each action if the tweet is shown at that place of the page."""
-        return self._marginals(self._conditionals(viewer, tweet, position, self.utility(viewer, tweet, now_h)))
+    @property
+    def topics(self) -> Array:
+        """int16 [T, 2]: the main and the second topic of each tweet."""
+        return self._truth.topics
 
-    def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
+    def probabilities(
+        self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seen: Floats | None = None
+    ) -> Floats:
+        """float32 [n, A]: probability of each action if the tweet is shown at that place of the page.
+
+        seen: float32 [n, 2], how many of the tweets shown to the viewer lately are by its author, and of its main topic
+        (`Habituation` counts them); none if not given.
+        """
+        return self._odds(viewer, tweet, position, self.utility(viewer, tweet, now_h, seen=seen), marginal=True)
+
+    def react(
+        self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int, seen: Floats | None = None
+    ) -> Bools:
         """bool [n, A]: what the viewer does.
 
-        The draws are hashes of (seed, viewer, tweet, moment, action); the place acts through the probabilities alone,
-        so that whoever likes a tweet at place 9 would have liked it at place 3.
+        The draws are hashes of (seed, viewer, tweet, moment, action); the place and what was seen before act through
+        the probabilities alone, so that whoever likes a tweet at place 9 would have liked it at place 3.
         """
-        odds = self._conditionals(viewer, tweet, position, self.utility(viewer, tweet, now_h))
+        odds = self._odds(viewer, tweet, position, self.utility(viewer, tweet, now_h, seen=seen), marginal=False)
         moment = np.ascontiguousarray(now_h, np.float64).view(np.int64)
         state = np.uint64(key(seed, "react"))
         return draw_reactions(odds, _int32(viewer), _int32(tweet), moment, _WITHIN, _NEGATIVE, state)
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, seen: Floats | None = None) -> Floats:
         """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, at whatever age and place."""
         truth = self._truth
         fresh = self._tweets["time_h"][tweet]  # the moment it was written: its age does not count
-        gladness = self.utility(viewer, tweet, fresh) - truth.centre[0]
+        gladness = self.utility(viewer, tweet, fresh, seen=seen) - truth.centre[0]
         strain = truth.controversy[tweet] * (1.5 - 0.5 * truth.conflict[viewer])
         glad: Floats = np.tanh(0.6 * gladness - strain).astype(np.float32)
         return glad
 
-    def utility(self, viewer: Ints, tweet: Ints, now_h: Doubles) -> Floats:
+    def utility(self, viewer: Ints, tweet: Ints, now_h: Doubles, *, seen: Floats | None = None) -> Floats:
         """float32 [n]: z of the module's formula."""
         truth = self._truth
         return utilities(
@@ -133,14 +154,16 @@ class ResponseModel:
             self._following.offsets,
             self._following.targets,
             self._following.time_h,
+            _FRESH if seen is None else np.ascontiguousarray(seen, np.float32),
+            truth.novelty,
             truth.weights,
             np.uint64(truth.seed[0]),
         )
 
-    def _conditionals(self, viewer: Ints, tweet: Ints, position: Ints, utility: Floats) -> Floats:
-        """float32 [n, A + 1]: of each action given its parent and a look; last, of the look."""
+    def _odds(self, viewer: Ints, tweet: Ints, position: Ints, utility: Floats, *, marginal: bool) -> Floats:
+        """See `action_odds`."""
         truth = self._truth
-        return conditional_odds(
+        return action_odds(
             _int32(viewer),
             _int32(tweet),
             _int32(position),
@@ -153,14 +176,9 @@ class ResponseModel:
             truth.intercepts,
             _SLOPES,
             _NEEDS_VIDEO,
+            _WITHIN,
+            marginal,
         )
-
-    def _marginals(self, odds: Floats) -> Floats:
-        """float32 [n, A]."""
-        out = odds[:, :-1] * odds[:, -1:]
-        for code in np.flatnonzero(_WITHIN >= 0).tolist():
-            out[:, code] = out[:, _WITHIN[code]] * odds[:, code]
-        return out
 
 
 def calibrated(
@@ -168,18 +186,21 @@ def calibrated(
 ) -> Truth:
     """The truth with the intercepts that give each action its rate, on average over these impressions.
 
-    rates: float32 [A]; that of an action which needs a video is a rate among videos.
+    The impressions are in order of time, so that it can be counted who tires of what. rates: float32 [A]; that of an
+    action which needs a video is a rate among videos.
     """
-    utility = ResponseModel(tables, truth).utility(viewer, tweet, now_h)
+    author, users = tables.table("tweets")["author"], tables.count("users")
+    seen = Habituation(users).expose(viewer, tweet, author, truth.topics)
+    utility = ResponseModel(tables, truth).utility(viewer, tweet, now_h, seen=seen)
     centre = float(utility.mean())
     video = tables.table("tweets")["video_s"][tweet] > 0
     share = np.where(_NEEDS_VIDEO, max(float(video.mean()), 1e-6), 1.0)
     parent = np.where(_WITHIN >= 0, rates[_WITHIN], 1.0)
-    intercepts = np.log(rates / parent).astype(np.float32) - _SLOPES[:, 0] * np.float32(centre)
+    intercepts = np.log(rates / parent).astype(np.float32) - _SLOPES[0] * np.float32(centre)
     for _ in range(_STEPS):
         model = ResponseModel(tables, _with(truth, intercepts, centre))
-        odds = model._conditionals(viewer, tweet, position, utility)
-        mean = model._marginals(odds).mean(axis=0, dtype=np.float64) / share
+        odds = model._odds(viewer, tweet, position, utility, marginal=True)
+        mean = odds.mean(axis=0, dtype=np.float64) / share
         intercepts = intercepts + np.clip(np.log(rates / np.maximum(mean, 1e-12)), -2.0, 2.0).astype(np.float32)
     return _with(truth, intercepts, centre)
 

@@ -18,10 +18,11 @@ from funnel.core.events import Adjacency
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import key, stream
 from funnel.core.tables import RETWEET
-from funnel.core.world import Oracle, WorldData, WorldMeta, WorldTables
+from funnel.core.world import Future, Oracle, WorldData, WorldMeta, WorldTables
 from synthetic.behaviour import ResponseModel, Truth, calibrated
 from synthetic.belongings import make_lists, make_subscriptions
 from synthetic.follows import make_follows
+from synthetic.future import MadeFuture
 from synthetic.labels import Labeller, deserved_user_labels, is_sensitive, tweet_label_table, user_label_table
 from synthetic.log import early_feedback, write_log
 from synthetic.people import People, make_people
@@ -177,6 +178,10 @@ class Generated:
     def oracle(self, data: WorldTables, truth: Mapping[str, Array]) -> Oracle | None:
         """The truth of a world that this builder made; None if it is not there."""
         return ResponseModel(data, Truth.of(truth)) if truth else None
+
+    def future(self, data: WorldTables, truth: Mapping[str, Array], *, seed: int) -> Future:
+        """How a world that this builder made goes on."""
+        return MadeFuture(data, truth, seed=seed)
 
     @property
     def _end_h(self) -> float:

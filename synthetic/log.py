@@ -28,6 +28,7 @@ from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, RETWEET, SEE_F
 from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel
 from synthetic.clock import moments
+from synthetic.habituation import Habituation
 from synthetic.pages import fill_pages
 from synthetic.people import People
 
@@ -90,6 +91,7 @@ def write_log(
     previous = _previous_by_author(tweets["author"])
     public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET)
     hours: list[_Shown] = []
+    habits = Habituation(users)
     with progress.bar("log", int(np.ceil(end_h))) as bar:
         for hour in range(int(np.ceil(end_h))):
             bar.advance()
@@ -119,7 +121,7 @@ def write_log(
                 state.mark,
             )
             if pages[0].size:
-                shown = _react(viewer[low:high], time_h[low:high], low, pages, model, seed)
+                shown = _react(viewer[low:high], time_h[low:high], low, pages, model, habits, tweets["author"], seed)
                 _remember(state, shown, tweets["author"], users)
                 hours.append(shown)
     return _tables(_Shown(*map(np.concatenate, zip(*hours, strict=True))), tweets["author"], before, seed)
@@ -161,11 +163,19 @@ def _pools(state: _State, time_h: Doubles, public: Bools, hour: int) -> tuple[In
 
 
 def _react(
-    viewer: Ints, time_h: Doubles, first: int, pages: tuple[Ints, Array, Floats], model: ResponseModel, seed: int
+    viewer: Ints,
+    time_h: Doubles,
+    first: int,
+    pages: tuple[Ints, Array, Floats],
+    model: ResponseModel,
+    habits: Habituation,
+    author: Ints,
+    seed: int,
 ) -> _Shown:
     session, position = np.nonzero(pages[0] >= 0)
     who, tweet, when, place = viewer[session], pages[0][session, position], time_h[session], position.astype(np.int32)
-    reactions = model.react(who, tweet, place, when, seed=seed)
+    seen = habits.expose(who, tweet, author, model.topics)
+    reactions = model.react(who, tweet, place, when, seed=seed, seen=seen)
     chosen = pages[1][session, position], pages[2][session, position]
     return _Shown(who, tweet, when, place, first + session, *chosen, reactions)
 
@@ -198,8 +208,7 @@ def _tables(shown: _Shown, author: Ints, before: dict[str, Array], seed: int) ->
         "propensity": shown.propensity,
     }
     impression, action = np.nonzero(shown.reactions)
-    thinking_s = 1.0 + _SECONDS_TO_REACT * uniform(seed, "wait", impression, action)
-    time_h = shown.time_h[impression] + (_SECONDS_A_PLACE * shown.position[impression] + thinking_s) / _HOUR_S
+    time_h = shown.time_h[impression] + wait_h(shown.position, impression, action, 0, seed)
     order = np.argsort(time_h, kind="stable")
     impression, action = impression[order].astype(np.int32), action[order].astype(np.int8)
     engagements: dict[str, Array] = {
@@ -209,10 +218,22 @@ def _tables(shown: _Shown, author: Ints, before: dict[str, Array], seed: int) ->
         "time_h": time_h[order],
         "impression": impression,
     }
-    return {"impressions": impressions, "engagements": engagements, "feedback": _feedback(engagements, author, before)}
+    given = feedback_of(engagements, author)
+    feedback = {name: np.concatenate([before[name], given[name]]) for name in given}
+    return {"impressions": impressions, "engagements": engagements, "feedback": feedback}
 
 
-def _feedback(engagements: dict[str, Array], author: Ints, before: dict[str, Array]) -> dict[str, Array]:
+def wait_h(position: Ints, impression: Longs, action: Longs, first: int, seed: int) -> Doubles:
+    """float64 [m]: hours from a page's moment to each reaction: reading down to its place, and a little more.
+
+    position: of n impressions, which have the numbers `first` and up; impression: int64 [m], rows of it.
+    """
+    thinking_s = 1.0 + _SECONDS_TO_REACT * uniform(seed, "wait", impression + first, action)
+    wait: Doubles = (_SECONDS_A_PLACE * position[impression] + thinking_s) / _HOUR_S
+    return wait
+
+
+def feedback_of(engagements: dict[str, Array], author: Ints) -> dict[str, Array]:
     """Negative reactions as feedback: a block or a mute, or else the wish to see fewer; and reports."""
     action = engagements["action"]
     code = np.full(len(ACTION_CODE), -1, np.int8)
@@ -222,7 +243,7 @@ def _feedback(engagements: dict[str, Array], author: Ints, before: dict[str, Arr
     explained = (code[action] == SEE_FEWER) & np.isin(engagements["impression"], engagements["impression"][harder])
     rows = np.flatnonzero((code[action] >= 0) & ~explained)
     tweet = engagements["tweet"][rows]
-    given = {
+    return {
         "user": engagements["viewer"][rows],
         "kind": code[action[rows]],
         "author": author[tweet],
@@ -230,7 +251,6 @@ def _feedback(engagements: dict[str, Array], author: Ints, before: dict[str, Arr
         "word": np.full(rows.size, -1, np.int32),
         "time_h": engagements["time_h"][rows],
     }
-    return {name: np.concatenate([before[name], given[name]]) for name in given}
 
 
 def early_feedback(people: People, words: Ints, rng: np.random.Generator) -> dict[str, Array]:

@@ -19,25 +19,32 @@ Weight = Annotated[float, Field(ge=0.0, le=20.0)]
 
 @dataclass(config={"extra": "forbid"}, kw_only=True, frozen=True)
 class Rates:
-    """How often an average logged impression leads to each action (of a video, for watching half of it)."""
+    """How often an average logged impression leads to each action (of a video, for watching half of it).
 
-    favorite: Rate = 0.05
-    retweet: Rate = 0.008
-    reply: Rate = 0.008
-    reply_engaged_by_author: Rate = 0.0015
-    good_click: Rate = 0.01
-    good_click_v2: Rate = 0.008
-    good_profile_click: Rate = 0.004
-    video_playback50: Rate = 0.25
-    negative_feedback: Rate = 0.002
-    report: Rate = 0.0003
-    click: Rate = 0.05
-    profile_click: Rate = 0.015
-    dwell: Rate = 0.25
-    bookmark: Rate = 0.005
-    share: Rate = 0.004
-    block: Rate = 0.0004
-    mute: Rate = 0.0006
+    The heavy ranker's weights were "originally set so that, on average, each weighted engagement probability
+    contributes a near-equal amount to the score" (twitter/the-algorithm-ml, projects/home/recap/README.md, April 2023).
+    With its weights these rates contribute, in size, 0.0295 to 0.030 for eight of the ten heads. Two do not, because
+    what is plausible goes before what is equal: retweets (weight 1, contribution 0.010) would have to be half as common
+    as favourites, and watching half of a video (weight 0.005, 0.0002) would have to happen six times an impression.
+    """
+
+    favorite: Rate = 0.06
+    retweet: Rate = 0.010
+    reply: Rate = 0.0022
+    reply_engaged_by_author: Rate = 0.0004
+    good_click: Rate = 0.0027
+    good_click_v2: Rate = 0.003
+    good_profile_click: Rate = 0.0025
+    video_playback50: Rate = 0.3
+    negative_feedback: Rate = 0.0004
+    report: Rate = 0.00008
+    click: Rate = 0.03
+    profile_click: Rate = 0.01
+    dwell: Rate = 0.3
+    bookmark: Rate = 0.003
+    share: Rate = 0.002
+    block: Rate = 0.00012
+    mute: Rate = 0.00016
 
     def __post_init__(self) -> None:
         for action in ACTIONS:
@@ -67,7 +74,11 @@ class Utility:
     """Lost for each e-fold of the tweet's age in hours (plus one)."""
     foreign: Weight = 2.0
     """Lost if the tweet is in another language than the viewer's."""
+    repeated_author: Weight = 0.25
+    """Lost for each e-fold of tweets by the author (plus one) among the last 32 that the viewer was shown."""
+    repeated_topic: Weight = 0.08
+    """Lost for each e-fold of tweets of the same main topic (plus one) among them."""
 
     def column(self) -> Floats:
-        """float32 [6]."""
+        """float32 [8]."""
         return np.array([getattr(self, field.name) for field in fields(self)], np.float32)

@@ -7,7 +7,7 @@ before a moment. Only `funnel.simulate` and `funnel.evaluate` meet the `Oracle`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -96,6 +96,37 @@ class Oracle(Protocol):
         """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, which is not engagement."""
 
 
+Rows: TypeAlias = Mapping[str, Mapping[str, Array]]
+
+
+class Future(Protocol):
+    """How a made world goes on after its end: who comes, what they do with what they are shown, what is written.
+
+    It holds the truth, which grows with the tables: whoever asks appends what `react` and `night` return to the tables,
+    in this order, and asks about the grown world next. Everything is a function of the seed, the moment, the tables and
+    the truth.
+    """
+
+    def visitors(self, world: WorldTables, begin_h: float, end_h: float, *, per_day: float | None) -> Ints:
+        """int32 [R], ascending: who looks at a timeline in these hours; per_day: how many in all, if not as before."""
+
+    def react(self, world: WorldTables, shown: Columns, begin_h: float, end_h: float) -> tuple[Rows, Floats]:
+        """(new rows of tables, satisfaction float32 [n] with each impression).
+
+        shown: new rows of `impressions`, made at `begin_h`. All else that happens does so after it and before `end_h`:
+        `engagements`, `feedback`, `follows`, `tweets` and `tweet_words`.
+        """
+
+    def night(self, world: WorldTables, begin_h: float, end_h: float) -> Rows:
+        """Let interests drift by what was liked in these hours; new rows of `users` and `follows`."""
+
+    def state(self) -> dict[str, Array]:
+        """The truth as it is now."""
+
+    def restore(self, world: WorldTables, state: Mapping[str, Array]) -> None:
+        """Take up what `state` gave, in the world as it was then."""
+
+
 class WorldTables:
     """A world's columns in memory and the indices built from them, shared by all views.
 
@@ -160,45 +191,78 @@ class WorldTables:
             self._indices[what, by] = found
         return found
 
+    def grown(self, rows: Rows, *, end_h: float) -> WorldTables:
+        """This world with more rows, its end at `end_h`; what is not appended is shared, and indices are extended.
+
+        rows: of some tables, columns as in the table (others are left aside), none of an event before those there are.
+        """
+        tables: dict[str, Columns] = dict(self._tables)
+        added = {name: columns for name, columns in rows.items() if next(iter(columns.values())).size}
+        for name, columns in added.items():
+            tables[name] = {old: np.concatenate([self._tables[name][old], columns[old]]) for old in self._tables[name]}
+        if "follows" in added:
+            follows = tables["follows"]
+            order = np.argsort(pair_keys(follows["follower"], follows["followee"]), kind="stable")
+            tables["follows"] = {name: values[order] for name, values in follows.items()}
+        everybody = self.count("users") == self.meta.viewer_count
+        viewers = int(tables["users"]["created_h"].size) if everybody else self.meta.viewer_count
+        world = WorldTables(replace(self.meta, end_h=end_h, viewer_count=viewers), tables)
+        if not {"follows", "users"} & set(added):
+            for name in ("following", "followers"):
+                if name in self.__dict__:
+                    world.__dict__[name] = self.__dict__[name]
+        for what, by in self._indices:
+            world._indices[what, by] = world._extended(self, what, by)
+        return world
+
+    def _extended(self, before: WorldTables, what: str, by: str) -> EventIndex:
+        """The index of a world that grew, from that of the world before."""
+        first = before.count(_table_of(what))
+        viewer, tweet, author, time_h, rows = self._event_columns(what, first)
+        keys, key_count = self._event_keys(by, viewer, tweet, author)
+        numbers = np.arange(first, first + time_h.size, dtype=np.int32) if rows is None else rows
+        return before._indices[what, by].extended(keys, time_h, numbers, key_count)
+
     def _build_index(self, what: str, by: str) -> EventIndex:
         if by not in _EVENT_KEYS:
             raise ContractError(f"events({what!r}, by={by!r})", f"unknown grouping — {nearest(by, _EVENT_KEYS)}")
         viewer, tweet, author, time_h, rows = self._event_columns(what)
+        keys, key_count = self._event_keys(by, viewer, tweet, author)
         if by in ("viewer_author", "viewer_tweet"):
-            return EventIndex.sparse(pair_keys(viewer, author if by == "viewer_author" else tweet), time_h, rows=rows)
-        keys, size = {"tweet": (tweet, "tweets"), "viewer": (viewer, "users"), "author": (author, "users")}[by]
-        return EventIndex.dense(keys, time_h, self.count(size), rows=rows)
+            return EventIndex.sparse(keys, time_h, rows=rows)
+        return EventIndex.dense(keys, time_h, key_count, rows=rows)
 
-    def _event_columns(self, what: str) -> tuple[Array, Array, Array, Doubles, Ints | None]:
-        """(viewer, tweet, author, time_h, rows) of the events called `what`."""
+    def _event_keys(self, by: str, viewer: Array, tweet: Array, author: Array) -> tuple[Array, int]:
+        """(key of each event, number of dense groups; 0 for pairs)."""
+        if by in ("viewer_author", "viewer_tweet"):
+            return pair_keys(viewer, author if by == "viewer_author" else tweet), 0
+        keys, size = {"tweet": (tweet, "tweets"), "viewer": (viewer, "users"), "author": (author, "users")}[by]
+        return keys, self.count(size)
+
+    def _event_columns(self, what: str, first: int = 0) -> tuple[Array, Array, Array, Doubles, Ints | None]:
+        """(viewer, tweet, author, time_h, rows) of the events called `what`, from row `first` of their table on."""
+        table = {name: values[first:] for name, values in self.table(_table_of(what)).items()}
         if what == "tweet":
-            tweets = self.table("tweets")
-            ids = np.arange(self.count("tweets"), dtype=np.int32)
-            return tweets["author"], ids, tweets["author"], tweets["time_h"], None
+            ids = np.arange(first, self.count("tweets"), dtype=np.int32)
+            return table["author"], ids, table["author"], table["time_h"], None
         if what == "tweet_label":
-            labels = self.table("tweet_labels")
-            author = self.table("tweets")["author"][labels["tweet"]]
-            return author, labels["tweet"], author, labels["time_h"], None
+            author = self.table("tweets")["author"][table["tweet"]]
+            return author, table["tweet"], author, table["time_h"], None
         if what == "user_label":
-            labels = self.table("user_labels")
-            return labels["user"], np.full(labels["user"].size, -1, np.int32), labels["user"], labels["time_h"], None
-        if (what in FEEDBACK_KINDS and what not in ACTION_CODE) or what in ("block", "mute"):
-            table = self.table("feedback")
+            return table["user"], np.full(table["user"].size, -1, np.int32), table["user"], table["time_h"], None
+        if _table_of(what) == "feedback":
             given = np.flatnonzero(table["kind"] == FEEDBACK_KINDS.index(what)).astype(np.int32)
-            return table["user"][given], table["tweet"][given], table["author"][given], table["time_h"][given], given
+            user, tweet, author, time_h = (table[name][given] for name in ("user", "tweet", "author", "time_h"))
+            return user, tweet, author, time_h, given + np.int32(first)
         rows: Ints | None = None
-        if what == "impression":
-            table = self.table("impressions")
-        elif what in ACTION_CODE or what == "public":
-            table = self.table("engagements")
+        if what != "impression":
             codes = [ACTION_CODE[name] for name in (PUBLIC_ACTIONS if what == "public" else (what,))]
             rows = np.flatnonzero(np.isin(table["action"], codes)).astype(np.int32)
-        else:
-            known = ("tweet", "impression", "public", "tweet_label", "user_label", *ACTION_NAMES, *FEEDBACK_KINDS)
-            raise ContractError(f"events({what!r})", f"unknown kind of event — {nearest(what, known)}")
         viewer, tweet, time_h = (
             table[name] if rows is None else table[name][rows] for name in ("viewer", "tweet", "time_h")
         )
+        if rows is not None:
+            rows = rows + np.int32(first)
         return viewer, tweet, self.table("tweets")["author"][tweet], time_h, rows
 
     def _index_files(self, what: str, by: str) -> dict[str, Path]:
@@ -230,6 +294,18 @@ class WorldTables:
             except OSError:
                 return index  # read-only or full: the index is as good in memory
         return index
+
+
+def _table_of(what: str) -> str:
+    """The table of the events called `what`."""
+    if what in ("tweet", "impression", "tweet_label", "user_label"):
+        return f"{what}s"
+    if (what in FEEDBACK_KINDS and what not in ACTION_CODE) or what in ("block", "mute"):
+        return "feedback"
+    if what in ACTION_CODE or what == "public":
+        return "engagements"
+    known = ("tweet", "impression", "tweet_label", "user_label", "public", *ACTION_NAMES, *FEEDBACK_KINDS)
+    raise ContractError(f"events({what!r})", f"unknown kind of event — {nearest(what, known)}")
 
 
 class PlatformView:

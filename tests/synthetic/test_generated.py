@@ -61,7 +61,8 @@ def test_shipped_worlds_are_valid_settings(name: str, users: int) -> None:
 
 @pytest.mark.parametrize(("users", "tweets", "topics"), [(2, 10, 2), (3, 200, 2), (40, 10, 24)])
 def test_the_smallest_worlds_can_be_built(users: int, tweets: int, topics: int) -> None:
-    data = Generated(users=users, tweets=tweets, topics=topics, days=2).build("least", 1, SILENT)
+    least = Generated(users=users, tweets=tweets, topics=topics, days=2, sessions_per_user_day=50)
+    data = least.build("least", 1, SILENT)
     check_tables(data.tables, "least")
 
 

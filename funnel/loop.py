@@ -1,0 +1,399 @@
+"""The closed loop: days on which a funnel serves a world that reacts, writes, follows and changes because of it.
+
+    RUN_DIR/manifest.json          what was asked (configuration, seed, hashes), status, number of finished days
+    RUN_DIR/metrics.jsonl          one line a finished day
+    RUN_DIR/days/day-000/…         what came to be on that day: pages, impressions, engagements, feedback, follows,
+                                   tweets, tweet_words and users as Parquet (rows that are new), truth and learnt
+                                   (safetensors: the truth at midnight, what jobs and stages had learnt), metrics.json
+    RUN_DIR/timings.json           seconds a day; the only file that differs between equal runs
+
+A day has ticks of an hour. At a tick's moment whoever comes is served a page, from what the platform has seen before
+it; the reactions, and all that is written, fall between it and the next. At midnight interests drift, people join, the
+batch jobs run on everything so far and, when told, every stage that learns is fitted again. A day's folder is renamed
+into place when it is whole, and the next day depends on nothing but such folders: a run that was interrupted goes on
+after its last finished day and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from funnel import __version__
+from funnel.core.actions import ACTION_NAMES
+from funnel.core.arrays import Array, Ints
+from funnel.core.batch import Requests
+from funnel.core.errors import ConfigError, DataError
+from funnel.core.progress import SILENT, Progress
+from funnel.core.stage import BatchJob, Learned
+from funnel.core.tables import SERVED, TABLES, TWEET_KINDS
+from funnel.core.world import Future, PlatformView, WorldTables
+from funnel.features import hydrate
+from funnel.pipeline import Funnel
+from funnel.store import (
+    load_arrays,
+    read_json,
+    read_table,
+    save_arrays,
+    write_atomically,
+    write_json,
+    write_table,
+    writing,
+)
+
+TICK_H = 1.0
+DAY_H = 24.0
+MICRO_BATCH = 32
+MANIFEST, METRICS, LINES = "manifest.json", "metrics.json", "metrics.jsonl"
+RUNNING, COMPLETE = "running", "complete"
+_PAGE_COLUMNS = ("in_network", "age_h", "value", "score")
+_TOP_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class LoopRun:
+    """A finished run: where it is, its manifest, a row of metrics for each day, and how many days were there before."""
+
+    path: Path
+    manifest: dict[str, object]
+    days: list[dict[str, object]]
+    seconds: float
+    resumed_days: int
+
+
+@dataclass
+class _Grown:
+    """New rows of a day by table, in the order in which they came."""
+
+    parts: dict[str, list[Mapping[str, Array]]]
+
+    def add(self, table: str, rows: Mapping[str, Array]) -> None:
+        if next(iter(rows.values())).size:
+            self.parts.setdefault(table, []).append(rows)
+
+    def columns(self, table: str) -> dict[str, Array]:
+        parts = self.parts.get(table, [])
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+def loop_to(
+    funnel: Funnel,
+    out: Path,
+    *,
+    days: int,
+    seed: int = 0,
+    viewers_per_day: float | None = None,
+    retrain_every_days: int | None = None,
+    micro_batch: int = MICRO_BATCH,
+    progress: Progress = SILENT,
+) -> LoopRun:
+    """Run the loop for some days after the world's end, and keep everything in the folder `out`.
+
+    viewers_per_day: timelines on an average day; as many as the log has if not given. retrain_every_days: fit what
+    learns after every so many days; never if not given. Days that are there already are kept, also those beyond `days`;
+    ConfigError if they come from another configuration, seed or world, or if nobody knows the world's truth.
+    """
+    began = time.perf_counter()
+    _check(days, viewers_per_day, retrain_every_days, micro_batch)
+    future = funnel.world.future(seed=seed)
+    if future is None:
+        raise ConfigError(
+            f"world {funnel.world.name!r}", "wants a world with truth: nobody knows how people here react"
+        )
+    manifest = _manifest(funnel, seed, viewers_per_day, retrain_every_days)
+    _claim(out, manifest)
+    funnel.ensure_trained(progress=progress)
+    loop = _Loop(funnel, future, out, seed=seed, per_day=viewers_per_day, retrain=retrain_every_days, size=micro_batch)
+    resumed = loop.take_up()
+    seconds: list[float] = []
+    for day in range(resumed, days):
+        started = time.perf_counter()
+        loop.day(day, progress)
+        seconds.append(round(time.perf_counter() - started, 3))
+        _write_lines(out)
+    rows = _rows(out)
+    complete = {**manifest, "days": len(rows), "status": COMPLETE}
+    _write_lines(out)
+    write_json(out / "timings.json", {"seconds_of_days": seconds, "days_resumed": resumed})
+    write_json(out / MANIFEST, complete)
+    return LoopRun(out, complete, rows, time.perf_counter() - began, resumed)
+
+
+class _Loop:
+    """The world as it has become, and the funnel as it has learnt."""
+
+    def __init__(
+        self,
+        funnel: Funnel,
+        future: Future,
+        out: Path,
+        *,
+        seed: int,
+        per_day: float | None,
+        retrain: int | None,
+        size: int,
+    ) -> None:
+        self.funnel = funnel
+        self.future = future
+        self.out = out
+        self.seed = seed
+        self.per_day = per_day
+        self.retrain = retrain
+        self.size = size
+        self.begin_h = funnel.world.meta.end_h
+        self.world = funnel.world.tables
+
+    def take_up(self) -> int:
+        """Go to the end of the last finished day; how many days there are."""
+        day, learnt = 0, None
+        while (_folder(self.out, day) / METRICS).exists():
+            folder = _folder(self.out, day)
+            rows = {name: read_table(folder / f"{name}.parquet") for name in TABLES if _has(folder, name)}
+            self.world = self.world.grown(rows, end_h=self.begin_h + DAY_H * (day + 1))
+            if (folder / "models.safetensors").exists():
+                learnt = folder / "models.safetensors"
+            day += 1
+        if day:
+            truth, _ = load_arrays(_folder(self.out, day - 1) / "truth.safetensors")
+            self.future.restore(self.world, truth)
+            self.funnel.assets, _ = load_arrays(_folder(self.out, day - 1) / "assets.safetensors")
+        if learnt is not None:
+            self._restore_models(learnt)
+        return day
+
+    def day(self, day: int, progress: Progress) -> None:
+        """Live through a day and write it down."""
+        begin_h = self.begin_h + DAY_H * day
+        grown, pages = _Grown({}), _Grown({})
+        ticks = round(DAY_H / TICK_H)
+        with progress.bar(f"day {day + 1}", ticks) as bar:
+            for tick in range(ticks):
+                self._tick(begin_h + TICK_H * tick, begin_h + TICK_H * (tick + 1), grown, pages)
+                bar.advance()
+        metrics = _metrics(day, self.world, grown, pages)
+        end_h = begin_h + DAY_H
+        self._grow(self.future.night(self.world, begin_h, end_h), end_h, grown)
+        metrics |= {"newcomers": int(grown.columns("users").get("handle", np.empty(0)).size)}
+        models = self._learn(day, end_h, progress)
+        self._write(day, grown, pages, models, metrics)
+
+    def _tick(self, now_h: float, end_h: float, grown: _Grown, pages: _Grown) -> None:
+        viewers = self.future.visitors(self.world, now_h, end_h, per_day=self.per_day)
+        page = self._serve(viewers, now_h)
+        shown = _impressions(page, self.world)
+        rows, glad = self.future.react(self.world, shown, now_h, end_h)
+        pages.add("pages", {**page, "satisfaction": glad})
+        self._grow({"impressions": shown, **rows}, end_h, grown)
+
+    def _grow(self, rows: Mapping[str, Mapping[str, Array]], end_h: float, grown: _Grown) -> None:
+        for name, columns in rows.items():
+            grown.add(name, columns)
+        self.world = self.world.grown(rows, end_h=end_h)
+
+    def _serve(self, viewers: Ints, now_h: float) -> dict[str, Array]:
+        """The pages of some viewers at one moment, a row for each tweet shown, those of a page together."""
+        view = PlatformView(self.world, now_h, assets=self.funnel.assets)
+        parts: list[dict[str, Array]] = []
+        for begin in range(0, max(viewers.size, 1), self.size):
+            requests = Requests.of(viewers[begin : begin + self.size], now_h, view, seed=self.seed)
+            page = self.funnel.run_batch(requests, detail=False).page
+            page = hydrate(page, ("in_network", "age_h"))
+            place = np.arange(len(page)) - np.repeat(page.offsets[:-1], page.counts)
+            head: dict[str, Array] = {"viewer": page.viewer, "time_h": page.now_h, "position": place.astype(np.int16)}
+            tweets: dict[str, Array] = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS)}
+            parts.append(head | tweets)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _learn(self, day: int, end_h: float, progress: Progress) -> dict[str, Array] | None:
+        """Run the batch jobs and, if it is the day for it, fit the stages; what the stages learnt."""
+        view = PlatformView(self.world, end_h)
+        assets: dict[str, Array] = {}
+        for slot in self.funnel.jobs:
+            assert isinstance(slot.part, BatchJob)
+            assets |= slot.part.run(view.with_assets(assets), seed=self.seed, progress=progress)
+        self.funnel.assets = assets
+        if self.retrain is None or (day + 1) % self.retrain:
+            return None
+        learnt: dict[str, Array] = {}
+        for slot in self.funnel.stages:
+            if isinstance(slot.part, Learned):
+                slot.part.fit(view.with_assets(assets), seed=self.seed, progress=progress)
+                learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
+        return learnt
+
+    def _restore_models(self, path: Path) -> None:
+        learnt, _ = load_arrays(path)
+        for slot in self.funnel.stages:
+            if isinstance(slot.part, Learned):
+                mark = f"{slot.name}/"
+                slot.part.restore({key[len(mark) :]: learnt[key] for key in learnt if key.startswith(mark)})
+
+    def _write(
+        self, day: int, grown: _Grown, pages: _Grown, models: dict[str, Array] | None, metrics: dict[str, object]
+    ) -> None:
+        """The day's folder: first under another name, then, whole, in its place."""
+        folder = _folder(self.out, day)
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # without metrics.json it is no finished day
+        for name in grown.parts:
+            columns = grown.columns(name)
+            if name == "tweets":
+                columns["text"] = _texts(columns["like"], self.funnel)
+            write_table(partial / f"{name}.parquet", columns)
+        if pages.parts:
+            write_table(partial / "pages.parquet", pages.columns("pages"))
+        save_arrays(partial / "truth.safetensors", self.future.state())
+        save_arrays(partial / "assets.safetensors", self.funnel.assets)
+        if models is not None:
+            save_arrays(partial / "models.safetensors", models)
+        write_json(partial / METRICS, metrics)
+        with writing(folder):
+            partial.rename(folder)
+
+
+def _texts(like: Ints, funnel: Funnel) -> Array:
+    """object [n]: the words of the tweets whose form new ones take."""
+    out = np.empty(like.size, object)
+    out[:] = funnel.world.texts(like)
+    return out
+
+
+def _impressions(page: Mapping[str, Array], world: WorldTables) -> dict[str, Array]:
+    """New rows of `impressions`; pages that nothing was found for leave none."""
+    before = world.table("impressions")["request"]
+    first = int(before[-1]) + 1 if before.size else 0
+    starts = page["position"] == 0
+    size = page["tweet"].size
+    return {
+        "viewer": page["viewer"].astype(np.int32),
+        "tweet": page["tweet"],
+        "time_h": page["time_h"],
+        "position": page["position"],
+        "request": (first + np.cumsum(starts) - 1).astype(np.int32),
+        "arm": np.full(size, SERVED, np.int8),
+        # The funnel is deterministic given its models: what it did not show, it would never have shown.
+        "propensity": np.full(size, np.nan, np.float32),
+    }
+
+
+def _metrics(day: int, world: WorldTables, grown: _Grown, pages: _Grown) -> dict[str, object]:
+    """What the day was like; shares and means are over impressions, and null if there were none."""
+    shown, done, written = pages.columns("pages"), grown.columns("engagements"), grown.columns("tweets")
+    count = shown["tweet"].size if shown else 0
+    actions = np.bincount(done["action"], minlength=len(ACTION_NAMES)) if done else np.zeros(len(ACTION_NAMES))
+    kinds = np.bincount(written["kind"], minlength=len(TWEET_KINDS)) if written else np.zeros(len(TWEET_KINDS))
+    row: dict[str, object] = {
+        "day": day + 1,
+        "timelines": int((shown["position"] == 0).sum()) if shown else 0,
+        "viewers": int(np.unique(shown["viewer"]).size) if shown else 0,
+        "impressions": int(count),
+        "engagements": int(actions.sum()),
+        "rates": {name: float(n) / count if count else None for name, n in zip(ACTION_NAMES, actions, strict=True)},
+    }
+    means = {"satisfaction": "satisfaction", "in_network_share": "in_network", "age_h": "age_h"}
+    row |= {name: float(shown[column].mean(dtype=np.float64)) if shown else None for name, column in means.items()}
+    exposure = np.bincount(shown["author"] if shown else [], minlength=world.count("users"))
+    writers = np.zeros(world.count("users"), np.bool_)
+    writers[world.table("tweets")["author"]] = True
+    row |= {"author_gini": gini(exposure[writers]) if count else None}
+    top = np.sort(exposure[writers])[::-1][: max(1, round(_TOP_SHARE * int(writers.sum())))]
+    row |= {"top_1_percent_share": float(top.sum()) / count if count else None}
+    row |= {"tweets": dict(zip(TWEET_KINDS, map(int, kinds), strict=True))}
+    follows = grown.columns("follows")
+    return row | {"follows": int(follows["follower"].size) if follows else 0}
+
+
+def gini(counts: Array) -> float:
+    """Gini's coefficient of counts >= 0 with a sum above 0: 0 if all are equal, towards 1 if one has everything."""
+    ordered = np.sort(counts.astype(np.float64))
+    n = ordered.size
+    return float((2.0 * np.arange(1, n + 1) - n - 1.0) @ ordered / (n * ordered.sum()))
+
+
+def _check(days: int, viewers_per_day: float | None, retrain_every_days: int | None, micro_batch: int) -> None:
+    asked = {"--days": days, "--retrain-every-days": retrain_every_days, "--micro-batch": micro_batch}
+    for option, value in asked.items():
+        if value is not None and value < 1:
+            raise ConfigError(option, f"wants a whole number of at least 1, got {value}")
+    if viewers_per_day is not None and not 0 < viewers_per_day < np.inf:
+        raise ConfigError("--viewers-per-day", f"wants a number above 0, got {viewers_per_day}")
+
+
+def _manifest(funnel: Funnel, seed: int, per_day: float | None, retrain: int | None) -> dict[str, object]:
+    """What decides the bytes of every day."""
+    return {
+        "funnel": funnel.name,
+        "funnel_hash": funnel.hash,
+        "config": funnel.config,
+        "world": funnel.world.name,
+        "world_hash": funnel.world.hash,
+        "seed": seed,
+        "viewers_per_day": per_day,
+        "retrain_every_days": retrain,
+        "tick_h": TICK_H,
+        "version": __version__,
+    }
+
+
+def _claim(out: Path, manifest: dict[str, object]) -> None:
+    """Make the folder this run's own, or refuse if it is somebody else's."""
+    file = out / MANIFEST
+    if not file.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError(f"--out {out}", "holds something else than a run — choose a new or an empty folder")
+        write_json(file, {**manifest, "status": RUNNING})
+        return
+    try:
+        found = read_json(file)
+    except DataError:
+        raise DataError(str(file), "is damaged — remove the folder or choose another one") from None
+    plain = json.loads(json.dumps(manifest))  # as the file would give it back
+    for key in [key for key in plain if key != "config"]:
+        if found.get(key) != plain[key]:
+            what = f"holds a run with {key} {found.get(key)!r}, this one has {plain[key]!r} — choose another folder"
+            raise ConfigError(f"--out {out}", what)
+
+
+def _folder(out: Path, day: int) -> Path:
+    return out / "days" / f"day-{day:03d}"
+
+
+def _has(folder: Path, table: str) -> bool:
+    return (folder / f"{table}.parquet").exists()
+
+
+def _rows(out: Path) -> list[dict[str, object]]:
+    """The metrics of the finished days."""
+    rows: list[dict[str, object]] = []
+    while (_folder(out, len(rows)) / METRICS).exists():
+        rows.append(read_json(_folder(out, len(rows)) / METRICS))
+    return rows
+
+
+def _write_lines(out: Path) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in _rows(out))
+    write_atomically(out / LINES, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def summary(days: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """A few numbers a day, for people."""
+    rows = []
+    for day in days:
+        rates = day["rates"]
+        assert isinstance(rates, dict)
+        shown = {name: day[name] for name in ("day", "timelines", "impressions")}
+        per_thousand = {
+            f"{name} /1000": round(1000 * rates[name], 2) if rates[name] is not None else None
+            for name in ("favorite", "retweet", "reply")
+        }
+        means = ("satisfaction", "in_network_share", "author_gini", "top_1_percent_share", "age_h")
+        rounded = {name: round(value, 3) if isinstance(value := day[name], float) else None for name in means}
+        rows.append(shown | per_thousand | rounded)
+    return rows
