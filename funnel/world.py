@@ -102,10 +102,18 @@ class World:
         """The truth, or None if nobody knows it. Only `funnel.simulate` and `funnel.evaluate` ask."""
         if self._data is not None:
             return self._builder.oracle(self.tables, self._data.truth) if self._builder and self._data.truth else None
-        if self.folder is None or TRUTH not in self._manifest["files"]:
+        if not self.truth:
             return None
-        truth, _ = load_arrays(self.folder / TRUTH)
-        return world_cache.make_builder(self._manifest["config"], self.name).oracle(self.tables, truth)
+        return world_cache.make_builder(self._manifest["config"], self.name).oracle(self.tables, self.truth)
+
+    @cached_property
+    def truth(self) -> Mapping[str, Array]:
+        """Arrays that the oracle, and nothing but statistics of the world besides, reads; empty if nobody knows it."""
+        if self._data is not None:
+            return self._data.truth
+        if self.folder is None or TRUTH not in self._manifest["files"]:
+            return {}
+        return load_arrays(self.folder / TRUTH)[0]
 
     def view(self, now_h: float | None = None, assets: Columns | None = None) -> PlatformView:
         """What the platform could have observed before `now_h` hours (default: the world's last moment)."""
@@ -147,11 +155,11 @@ class World:
         graph.add_edges_from(zip(follows["follower"].tolist(), follows["followee"].tolist(), strict=True))
         return graph
 
-    def describe(self) -> dict[str, object]:
-        """Row counts, and statistics of the follow graph, of who writes and of what viewers do."""
-        from funnel.world_statistics import describe  # needs the graph
+    def describe(self, *, sample: int | None = None) -> dict[str, object]:
+        """Row counts, and `statistics` beside their targets (see `funnel.realism`); sample: see `funnel.realism.graph`."""
+        from funnel.world_statistics import describe  # needs scipy
 
-        return {"name": self.name, "hash": self.hash, "counts": self.counts, **describe(self)}
+        return {"name": self.name, "hash": self.hash, "counts": self.counts, **describe(self, sample=sample)}
 
     @property
     def counts(self) -> dict[str, int]:
