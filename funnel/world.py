@@ -156,7 +156,7 @@ class World:
         return graph
 
     def describe(self, *, sample: int | None = None) -> dict[str, object]:
-        """Row counts, and `statistics` beside their targets (see `funnel.realism`); sample: see `funnel.realism.graph`."""
+        """Row counts, and `statistics` beside their targets; sample: users over whom the costly ones are averaged."""
         from funnel.world_statistics import describe  # needs scipy
 
         return {"name": self.name, "hash": self.hash, "counts": self.counts, **describe(self, sample=sample)}

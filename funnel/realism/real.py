@@ -2,7 +2,7 @@
 
 Everything that $FUNNEL_DATA holds of: higgs-twitter (through its world), the follow graph of ego-twitter (SNAP's 81,306
 users, a union of ego networks, which flatters reciprocity and clustering), and twitter-url-cascades-2010 (posts of
-links). `python -m bench.realism --real` writes the numbers to configs/realism/real.json.
+links). `python -m bench.realism --real` writes the numbers to funnel/realism/real.json.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -17,28 +18,38 @@ import polars as pl
 from funnel.core.arrays import Longs
 from funnel.core.errors import DataError
 from funnel.realism.activity import cascade_statistics
+from funnel.realism.curves import Curve, graph_curves, tail_curve, world_curves
 from funnel.realism.graph import SAMPLE, FollowGraph, graph_statistics
 from funnel.realism.report import graph_of, measure
 from funnel.world import World
 
 EGO = "ego-twitter/derived_combined_edges.txt.gz"
+Values: TypeAlias = dict[str, dict[str, float | None]]
+Curves: TypeAlias = dict[str, dict[str, Curve]]
+
 CASCADES = ("cascade.txt.gz", "cascadevalid.txt.gz", "cascadetest.txt.gz")
 
 
-def measured_sets(*, sample: int = SAMPLE) -> dict[str, dict[str, float | None]]:
-    """Values by data set; those whose files are not there are left out."""
-    found: dict[str, dict[str, float | None]] = {}
+def measured_sets(*, sample: int = SAMPLE) -> tuple[Values, Curves]:
+    """(values, distributions) by data set; those whose files are not there are left out."""
+    values: Values = {}
+    curves: Curves = {}
     folder = Path(os.environ.get("FUNNEL_DATA", "../shared/data")).expanduser()
     if (folder / "higgs-twitter").is_dir():
         world = World.load("higgs")
-        found["higgs-twitter"] = measure(world, graph_of(world), sample=sample)
+        graph = graph_of(world)
+        values["higgs-twitter"] = measure(world, graph, sample=sample)
+        curves["higgs-twitter"] = world_curves(world, graph)
     if (folder / EGO).exists():
-        found["ego-twitter"] = graph_statistics(read_edges(folder / EGO), sample=sample)
+        graph = read_edges(folder / EGO)
+        values["ego-twitter"] = graph_statistics(graph, sample=sample)
+        curves["ego-twitter"] = graph_curves(graph)
     links = folder / "twitter-url-cascades-2010"
     if links.is_dir():
         sizes = np.concatenate([cascade_lines(links / name) for name in CASCADES if (links / name).exists()])
-        found["twitter-url-cascades-2010"] = cascade_statistics(sizes)
-    return found
+        values["twitter-url-cascades-2010"] = cascade_statistics(sizes)
+        curves["twitter-url-cascades-2010"] = {"cascades": tail_curve(sizes)}
+    return values, curves
 
 
 def read_edges(path: Path) -> FollowGraph:

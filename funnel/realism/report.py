@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from funnel.realism.activity import (
     reading_statistics,
     writing_statistics,
 )
+from funnel.realism.curves import Curve
 from funnel.realism.graph import SAMPLE, FollowGraph, graph_statistics
 from funnel.realism.targets import STATISTICS, verdict
 from funnel.store import read_json
@@ -23,7 +23,7 @@ from funnel.store import read_json
 if TYPE_CHECKING:
     from funnel.world import World
 
-REAL = Path(str(files("configs"))) / "realism" / "real.json"
+REAL = Path(__file__).with_name("real.json")  # what `bench.realism --real` measured
 
 
 def graph_of(world: World) -> FollowGraph:
@@ -75,3 +75,8 @@ def rows(values: Mapping[str, float | None]) -> list[dict[str, object]]:
 def real_sets() -> dict[str, dict[str, float | None]]:
     """What `funnel.realism.real` measured, by data set; shipped, since the data are not."""
     return dict(read_json(REAL)["sets"]) if REAL.exists() else {}
+
+
+def real_curves() -> dict[str, dict[str, Curve]]:
+    """Their distributions, by data set and by name of `funnel.realism.curves.CURVES`."""
+    return dict(read_json(REAL)["curves"]) if REAL.exists() else {}

@@ -82,6 +82,7 @@ STATISTICS: tuple[Statistic, ...] = (
         "0.78 (4.12 at 41.7 M users and 35 follows)",
         (0.7, 1.1),
         f"{_KWAK}, derived",
+        "more steps than a random graph wants: communities are too closed, or hubs too few",
     ),
     Statistic(
         "clustering_at_20",
@@ -89,6 +90,7 @@ STATISTICS: tuple[Statistic, ...] = (
         "0.1 to 0.25",
         (0.1, 0.25),
         _MYERS,
+        "too few of the triangles among mutual friends are closed, or too many",
     ),
     Statistic(
         "clustering_at_100",
@@ -96,6 +98,7 @@ STATISTICS: tuple[Statistic, ...] = (
         "0.05 to 0.2",
         (0.05, 0.2),
         _MYERS,
+        "as at 20 neighbours; in a small world few people have a hundred mutual friends",
     ),
     Statistic("clustering", "mean local clustering of everybody where directions are forgotten"),
     Statistic(
