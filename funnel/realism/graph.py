@@ -41,7 +41,10 @@ class FollowGraph:
     @classmethod
     def of(cls, follower: Array, followee: Array, users: int, whole: int | None = None) -> FollowGraph:
         """From columns of a table, in any order; loops and doubles are left out."""
-        keys = np.unique(pair_keys(follower, followee))
+        keys = pair_keys(follower, followee)
+        if not (keys[1:] > keys[:-1]).all():  # those of a world are in order
+            keys = np.sort(keys)
+            keys = keys[np.diff(keys, prepend=-1) > 0]
         first, second = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
         other = first != second
         return cls(first[other], second[other], users, users if whole is None else whole)
