@@ -157,7 +157,7 @@ event in one week, `ego-twitter` is a union of ego networks, which raises recipr
 LEARNABILITY_INTRODUCTION = """A world is worth learning from if it is neither trivial nor noise. AUC on impressions of
 the held-out last day, with 95 % intervals (bootstrap over pages): the world's oracle, gradient-boosted trees and
 logistic regression on the features that rankers learn from. "In order" says that each is above the next, and the
-regression above the base rate, by a paired interval that leaves 0 out.
+regression above the base rate, by a paired interval that leaves 0 out; "no" beside few positives can be chance.
 """
 
 REALISM_END = """The oracle's AUC is below 1 since people's choices are draws, not decisions; what lies between it and
