@@ -1,6 +1,6 @@
 """Writes the pages of docs/ that the code knows best, and the README's map of stages.
 
-python docs/generate.py            # write: docs/cli.md, docs/stages.md, docs/features.md, the map in README.md
+python docs/generate.py            # write: docs/{cli,stages,features,realism}.md, the map in README.md
 python docs/generate.py --check    # only say what is out of date; exit code 1 if anything is
 python docs/generate.py --timeline # also put a real timeline into README.md (builds and trains if need be)
 """
@@ -8,6 +8,7 @@ python docs/generate.py --timeline # also put a real timeline into README.md (bu
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ import yaml
 from funnel.catalogue import feature_rows, first_line, setting_rows
 from funnel.cli import app
 from funnel.compose import about_funnel, funnel_names, stage_classes
+from funnel.realism.page import learnability_table, markdown_gaps, markdown_table
+from funnel.realism.report import rows as statistic_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by docs/generate.py (`make docs`); edits are lost. -->\n"
@@ -48,6 +51,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "cli.md": cli_page(),
         ROOT / "docs" / "stages.md": stages_page(),
         ROOT / "docs" / "features.md": features_page(),
+        ROOT / "docs" / "realism.md": realism_page(),
         readme: between(readme.read_text(encoding="utf-8"), "map", stage_map()),
     }
 
@@ -118,6 +122,53 @@ def features_page() -> str:
 
 FEATURES_INTRODUCTION = """Columns that stages can need. They are computed on demand, for the candidates that are left
 when the first stage needs them, and say only what could have been observed before the request.
+"""
+
+
+def realism_page() -> str:
+    """How real the default world is; the numbers are those that `python -m bench.realism` measured last."""
+    known = json.loads((ROOT / "docs" / "realism.json").read_text(encoding="utf-8"))
+    statistics = statistic_rows(known["values"])
+    counts = known["counts"]
+    size = f"{counts['users']:,} users, {counts['follows']:,} follows, {counts['tweets']:,} tweets"
+    parts = [
+        MADE,
+        "# How real the worlds are\n",
+        REALISM_INTRODUCTION,
+        f"## The world `{known['world']}`\n\n{size}; measured on {known['measured']} in {known['seconds']} s.\n",
+        markdown_table(statistics),
+        "## Bands that are missed, and why\n",
+        markdown_gaps(statistics),
+        "## What can be learnt from it\n",
+        LEARNABILITY_INTRODUCTION,
+        table([{key: str(value) for key, value in row.items()} for row in learnability_table(known["learnability"])]),
+        REALISM_END,
+    ]
+    return "\n".join(parts)
+
+
+REALISM_INTRODUCTION = """Every statistic of a world beside what is published of the real Twitter, and beside real data
+measured by the same code. `funnel world describe NAME` prints it, `--json` adds targets and sources, `--html FILE`
+writes a page with plots. A band is what a believable world keeps to; a miss is marked, and explained below the table.
+
+The real data sets are no random samples either: `higgs-twitter` has whole follow lists of 5,394 users who spoke of one
+event in one week, `ego-twitter` is a union of ego networks, which raises reciprocity and clustering, and
+`twitter-url-cascades-2010` has links that spread. What a set cannot say is left out (–).
+"""
+
+LEARNABILITY_INTRODUCTION = """A world is worth learning from if it is neither trivial nor noise. AUC on impressions of
+the held-out last day, with 95 % intervals (bootstrap over pages): the world's oracle, gradient-boosted trees and
+logistic regression on the features that rankers learn from. "In order" says that each is above the next, and the
+regression above the base rate, by a paired interval that leaves 0 out; "no" beside few positives can be chance.
+"""
+
+REALISM_END = """The oracle's AUC is below 1 since people's choices are draws, not decisions; what lies between it and
+the trees is what better models and features can win.
+
+    python -m bench.realism                 # measure this page's world again
+    python -m bench.realism --learnability  # and what can be learnt from it
+    python -m bench.realism --real          # and the data sets in $FUNNEL_DATA
+    make docs
 """
 
 

@@ -413,11 +413,23 @@ def _import_tables(
 def world_describe(
     name: Annotated[str, typer.Argument(help="A world's name, folder or YAML file.")] = "small",
     *,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write a page with tables and plots.")] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", help="Users whose neighbourhood is looked at, for clustering and distances.")
+    ] = 2_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a world in numbers."""
-    _, loaded = _load_world(name)
-    _describe(loaded.name, loaded.describe(), as_json=as_json)
+    """Describe a world in numbers, beside published ones and real graphs."""
+    progress, loaded = _load_world(name)
+    facts = loaded.describe(sample=sample)
+    if html is not None:
+        from funnel.realism.page import html_page
+        from funnel.store import write_atomically
+
+        page = html_page(loaded, facts)
+        write_atomically(html, lambda path: path.write_text(page, encoding="utf-8"))
+        progress.note(f"wrote {html}")
+    _describe(loaded.name, facts, as_json=as_json)
 
 
 @world_app.command("list")
@@ -559,9 +571,14 @@ def _describe(name: str, facts: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
         _emit({key: None if value != value else value for key, value in facts.items()})  # noqa: PLR0124 - NaN
         return
-    from funnel.report import fields
+    from funnel.realism.page import summary
+    from funnel.report import fields, rows_table
 
-    _show(fields(facts, title=f"World {name}"))
+    known = {key: value for key, value in facts.items() if key != "statistics"}
+    _show(
+        fields(known, title=f"World {name}"),
+        rows_table(summary(facts), title="Beside the real Twitter (--html, --json: targets, sources, real data)"),
+    )
 
 
 def _show_page(pages: Pages, *, explain: bool) -> None:

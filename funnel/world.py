@@ -119,6 +119,11 @@ class World:
         go_on: Callable[..., Future] | None = getattr(builder, "future", None)
         return go_on(self.tables, truth, seed=seed) if go_on is not None and truth else None
 
+    @property
+    def truth(self) -> Mapping[str, Array]:
+        """Arrays that the oracle, and nothing but statistics of the world besides, reads; empty if nobody knows it."""
+        return self._made_by[1]
+
     def view(self, now_h: float | None = None, assets: Columns | None = None) -> PlatformView:
         """What the platform could have observed before `now_h` hours (default: the world's last moment)."""
         return PlatformView(self.tables, self.meta.end_h if now_h is None else now_h, assets=assets)
@@ -162,11 +167,11 @@ class World:
         graph.add_edges_from(zip(follows["follower"].tolist(), follows["followee"].tolist(), strict=True))
         return graph
 
-    def describe(self) -> dict[str, object]:
-        """Row counts, and statistics of the follow graph, of who writes and of what viewers do."""
-        from funnel.world_statistics import describe  # needs the graph
+    def describe(self, *, sample: int | None = None) -> dict[str, object]:
+        """Row counts, and `statistics` beside their targets; sample: users over whom the costly ones are averaged."""
+        from funnel.world_statistics import describe  # needs scipy
 
-        return {"name": self.name, "hash": self.hash, "counts": self.counts, **describe(self)}
+        return {"name": self.name, "hash": self.hash, "counts": self.counts, **describe(self, sample=sample)}
 
     @property
     def counts(self) -> dict[str, int]:
