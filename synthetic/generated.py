@@ -264,6 +264,7 @@ class Generated:
             intercepts=np.zeros(len(ACTIONS), np.float32),
             centre=np.zeros(1, np.float32),
             seed=np.array([key(seed, "liking")], np.uint64),
+            novelty=people.novelty,
         )
         rates, users = self.rates.column(), people.main.size
         # First by any viewer and any tweet; then by what the policy really shows, in a small pilot.

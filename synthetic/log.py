@@ -5,7 +5,7 @@ its own pool, and is then shuffled: FOLLOWED, from the newest tweets of followee
 it has places); POPULAR, from the tweets with most public engagement in the hours before; EXPLORED,
 from all public tweets of the last two days. No pool holds the viewer's own tweets, tweets shown to
 the viewer on the last few pages, or tweets by people whom the viewer blocked or muted; pools shared
-by all viewers hold no retweets and nothing protected or suspended.
+by all viewers hold no retweets and nothing protected, suspended or for subscribers only.
 
 `propensity` is the probability that the arm chose this tweet, given its pool and what the arms
 before it chose: places / pool size. For EXPLORED the pool is counted before the viewer's own
@@ -89,7 +89,7 @@ def write_log(
     state = _fresh_state(users, tweets["author"].size)
     _bar(state, before["user"], before["author"], users)
     previous = _previous_by_author(tweets["author"])
-    public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET)
+    public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
     hours: list[_Shown] = []
     habits = Habituation(users)
     with progress.bar("log", int(np.ceil(end_h))) as bar:

@@ -14,13 +14,15 @@ from tests.synthetic.towns import oracle, reactions, town
 FAVORITE = ACTION_CODE["favorite"]
 SINCE_H = 48.0  # from here on the exploring arm's pool spans two whole days
 SESSIONS, DRAWS = 1_500, 24
+REMEMBERED, PAGE = 96, 64  # tweets that are not shown again (synthetic.log), and more than a page holds
 
 
 def public() -> Bools:
-    """What the exploring arm draws from: no retweets, nothing protected or suspended."""
+    """What the exploring arm draws from: no retweets, nothing protected, suspended or for subscribers only."""
     tweets, users = town().tables["tweets"], town().tables["users"]
     author = tweets["author"]
-    return (tweets["kind"] != RETWEET) & ~users["protected"][author] & ~users["suspended"][author]
+    open_to_all = ~tweets["exclusive"] & ~users["protected"][author] & ~users["suspended"][author]
+    return (tweets["kind"] != RETWEET) & open_to_all
 
 
 # Other policies for the explored places.
@@ -76,10 +78,24 @@ def _truth(name: str, rows: Array) -> tuple[float, float]:
     drawn = pool[(low[:, None] + rng.random((SESSIONS, DRAWS)) * (high - low)[:, None]).astype(int)]
     viewer, now_h, position = (np.repeat(shown[name][place], DRAWS) for name in ("viewer", "time_h", "position"))
     tweet = drawn.ravel().astype(np.int32)
-    # Nobody is shown their own tweets; other exclusions concern a handful among thousands.
-    weight = preference(name, viewer, tweet, now_h) * (tweets["author"][tweet] != viewer)
+    # Nobody is shown their own tweets, nor what they were shown lately: often that is what they would like most.
+    fresh = (tweets["author"][tweet] != viewer) & ~_lately_shown(place, drawn).ravel()
+    weight = preference(name, viewer, tweet, now_h) * fresh
     p = oracle().probabilities(viewer, tweet, position.astype(np.int32), now_h, seen=_seen(place, tweet))
     return _ratio(weight * p[:, FAVORITE], weight, np.repeat(np.arange(SESSIONS), DRAWS))
+
+
+def _lately_shown(place: Array, drawn: Array) -> Bools:
+    """bool [SESSIONS, DRAWS]: among the viewer's last 96 tweets before the page, or in another place of the page."""
+    shown = town().tables["impressions"]
+    found = np.zeros(drawn.shape, np.bool_)
+    for i, row in enumerate(place):
+        mine = np.flatnonzero(shown["viewer"][: row + PAGE] == shown["viewer"][row])
+        page = mine[shown["request"][mine] == shown["request"][row]]
+        before = mine[mine < page[0]][-REMEMBERED:]
+        others = np.concatenate([before, page[page != row]])
+        found[i] = np.isin(drawn[i], shown["tweet"][others])
+    return found
 
 
 def _seen(place: Array, tweet: Array) -> Floats:
