@@ -3,7 +3,7 @@
     python -m bench.quality [--world small] [--requests 1500] [--examples 40000] [--json]
 
 For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
-and examples, of the network as served (which learns from more examples), and of the oracle's own probability, which
+and examples, with --examples also of the network as served, and of the oracle's own probability, which
 nobody can beat. Differences have 95 % intervals (bootstrap
 over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
 verified authors.
