@@ -1,9 +1,10 @@
 """How well the heavy ranker predicts held-out impressions, beside simpler models on the same features and the truth.
 
-    python -m bench.quality [--world small] [--requests 1500] [--examples 60000] [--json]
+    python -m bench.quality [--world small] [--requests 1500] [--examples 40000] [--json]
 
 For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
-and examples, and of the oracle's own probability, which nobody can beat. Differences have 95 % intervals (bootstrap
+and examples, with --examples also of the network as served, and of the oracle's own probability, which
+nobody can beat. Differences have 95 % intervals (bootstrap
 over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
 verified authors.
 """
@@ -33,6 +34,7 @@ from funnel.report import TerminalProgress, console, rows_table
 from funnel.world import World
 from heavy_ranker.examples import Examples, sample_log, with_features
 from heavy_ranker.heavy_ranker import HeavyRanker
+from heavy_ranker.training import fit_network
 
 LEAST_POSITIVES = 20  # below that an AUC says nothing
 RESAMPLES = 60
@@ -41,7 +43,7 @@ MEASURES: dict[str, Measure] = {"auc": auc, "rce": rce}
 Predictions = dict[str, Floats]  # model -> float32 [n, A]
 
 
-def measure(world_name: str, *, requests: int, examples: int) -> dict[str, object]:
+def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str, object]:
     """Rows by head and by segment."""
     progress = TerminalProgress()
     world = World.load(world_name, progress=progress)
@@ -51,14 +53,18 @@ def measure(world_name: str, *, requests: int, examples: int) -> dict[str, objec
     assert ranker.network_ is not None
     names = ranker.network_.features
     past = world.view(world.meta.train_until_h, assets=funnel.assets)
-    sample = sample_log(past, limit=examples, validation_share=ranker.validation_share, seed=0)
+    sample = sample_log(past, limit=examples or ranker.max_examples, validation_share=ranker.validation_share, seed=0)
     learnt = with_features(sample, past, names, progress=progress)
     view = world.view(assets=funnel.assets)
     rows = _held_out(view.impressions["request"], view.impressions["time_h"], world.meta.train_until_h, requests)
     batch = logged_batch(view, rows)
     x = matrix(hydrate(batch, names), names)
     done = labels(view, rows)[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
-    predictions: Predictions = {"masknet": ranker.network_.probabilities(x), **_others(learnt, x)}
+    served = ranker.network_.probabilities(x)  # learnt from the very sample that `examples` None draws
+    predictions: Predictions = {"masknet": served, **_others(learnt, x)}
+    if examples is not None:
+        network, _, _ = fit_network(learnt, ranker, seed=0, progress=progress)
+        predictions |= {"masknet": network.probabilities(x), "served": served}
     if world.oracle is not None:
         log = {name: view.impressions[name][rows] for name in ("viewer", "tweet", "position", "time_h")}
         truth = world.oracle.probabilities(log["viewer"], log["tweet"], log["position"], log["time_h"])
@@ -99,7 +105,7 @@ def _others(learnt: Examples, x: Floats) -> Predictions:
             ("logistic", LogisticRegression(max_iter=60, C=0.1), squeezed, fresh),
             (
                 "trees",
-                HistGradientBoostingClassifier(max_iter=80, learning_rate=0.08, random_state=0),
+                _trees(),
                 learnt.features,
                 x,
             ),
@@ -111,6 +117,13 @@ def _others(learnt: Examples, x: Floats) -> Predictions:
             ratio = mean_matching_ratio(model.predict_proba(old[cut:])[:, 1], max(float(hit[cut:].mean()), rate / 10))
             found[name][:, head] = calibrate(model.predict_proba(new)[:, 1], ratio)
     return found
+
+
+def _trees() -> HistGradientBoostingClassifier:
+    """Small trees and large leaves: the defaults overfit heads with a few hundred positives."""
+    return HistGradientBoostingClassifier(
+        max_iter=100, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=200, l2_regularization=1.0, random_state=0
+    )
 
 
 def _resampled(request: Longs) -> Doubles:
@@ -184,7 +197,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Predictions on held-out impressions, by model and segment.")
     parser.add_argument("--world", default="small")
     parser.add_argument("--requests", type=int, default=1500)
-    parser.add_argument("--examples", type=int, default=60_000)
+    parser.add_argument(
+        "--examples", type=int, default=None, help="all models learn from so many, not from what the funnel does"
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
