@@ -15,11 +15,11 @@ from pydantic.dataclasses import dataclass
 
 from funnel.core.arrays import Ints
 from funnel.core.errors import ConfigError
-from funnel.core.page import MixedPages, Module
+from funnel.core.page import MixedPages
 from funnel.core.stage import STRICT, Mixer
 from funnel.core.world import PlatformView
 from funnel.features.base import given
-from heuristics.mixer.history import due
+from heuristics.mixer.accounts import with_accounts
 
 # Of each followee so many follows are read, as graph-feature-service keeps the top 512 neighbours of a user.
 SECOND_HOPS = 512
@@ -40,14 +40,7 @@ class WhoToFollow(Mixer):
 
     def insert(self, pages: MixedPages) -> MixedPages:
         """The pages with a module of kind "who_to_follow" where one is due and there is somebody to propose."""
-        requests = pages.tweets.requests
-        for request in np.flatnonzero(due(requests, self.min_interval_h) & (pages.tweets.counts > 0)).tolist():
-            viewer, now_h = int(requests.viewer[request]), float(requests.now_h[request])
-            users = _proposals(requests.view, viewer, now_h)[: self.max_users]
-            if users.size >= self.min_users:
-                module = Module("who_to_follow", "Who to follow", users=tuple(users.tolist()))
-                pages = pages.insert(request, self.place, module)
-        return pages
+        return with_accounts(pages, self, "Who to follow", _proposals)
 
 
 def _proposals(view: PlatformView, viewer: int, now_h: float) -> Ints:

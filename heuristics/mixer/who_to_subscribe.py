@@ -15,10 +15,10 @@ from pydantic.dataclasses import dataclass
 from funnel.core.arrays import Ints
 from funnel.core.errors import ConfigError
 from funnel.core.kernels.grouping import pair_keys
-from funnel.core.page import MixedPages, Module
+from funnel.core.page import MixedPages
 from funnel.core.stage import STRICT, Mixer
 from funnel.core.world import PlatformView
-from heuristics.mixer.history import due
+from heuristics.mixer.accounts import with_accounts
 from heuristics.mixer.who_to_follow import followed
 
 
@@ -37,14 +37,7 @@ class WhoToSubscribe(Mixer):
 
     def insert(self, pages: MixedPages) -> MixedPages:
         """The pages with a module of kind "who_to_subscribe" where one is due and there is somebody to propose."""
-        requests = pages.tweets.requests
-        for request in np.flatnonzero(due(requests, self.min_interval_h) & (pages.tweets.counts > 0)).tolist():
-            viewer, now_h = int(requests.viewer[request]), float(requests.now_h[request])
-            users = _proposals(requests.view, viewer, now_h)[: self.max_users]
-            if users.size >= self.min_users:
-                module = Module("who_to_subscribe", "Creators to subscribe to", users=tuple(users.tolist()))
-                pages = pages.insert(request, self.place, module)
-        return pages
+        return with_accounts(pages, self, "Creators to subscribe to", _proposals)
 
 
 def paid_for(view: PlatformView, viewer: int, now_h: float) -> Ints:
