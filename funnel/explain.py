@@ -208,8 +208,7 @@ def _saw(
     funnel: Funnel, pages: Pages, page: Page, slot: Slot, found: Mapping[str, object]
 ) -> dict[str, float | int | bool]:
     """The columns that a filter reads, for this one candidate."""
-    view = funnel.world.view(page.at_h, assets=funnel.assets)
-    requests = Requests.of([page.viewer], page.at_h, view, seed=pages.seed)
+    requests = _asked_again(funnel, page, pages.seed)
     ids = {name: np.array([found[name]], np.int32) for name in ("tweet", "author")}
     batch = hydrate(CandidateBatch.of(requests, [1], **ids), (name for name in slot.part.needs if "." not in name))  # type: ignore[attr-defined]
     return {name: batch[name][0].item() for name in batch.names if name in slot.part.needs}  # type: ignore[attr-defined]
@@ -217,8 +216,7 @@ def _saw(
 
 def _not_retrieved(funnel: Funnel, page: Page, tweet: int, seed: int) -> Explanation:
     """What each source found instead, and the tweet's place beyond the quota if it has one."""
-    view = funnel.world.view(page.at_h, assets=funnel.assets)
-    requests = Requests.of([page.viewer], page.at_h, view, seed=seed)
+    requests = _asked_again(funnel, page, seed)
     searched: list[SourceFact] = []
     for slot in funnel.stages:
         if not isinstance(slot.part, Source):
@@ -230,6 +228,11 @@ def _not_retrieved(funnel: Funnel, page: Page, tweet: int, seed: int) -> Explana
             {"source": slot.name, "place": place, "found": len(found), "quota": slot.quota, "does": _does(slot)}
         )
     return {"verdict": NOT_RETRIEVED, "searched": searched}
+
+
+def _asked_again(funnel: Funnel, page: Page, seed: int) -> Requests:
+    """The page's request alone."""
+    return Requests.of([page.viewer], page.at_h, funnel.world.view(page.at_h, assets=funnel.assets), seed=seed)
 
 
 def _does(slot: Slot) -> str:

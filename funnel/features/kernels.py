@@ -12,26 +12,8 @@ from funnel.core.kernels.grouping import first_not_before
 @helper
 def find_target(targets: Ints, low: int, high: int, wanted: int) -> int:
     """The place of `wanted` in targets[low:high] (ascending), -1 if it is not there."""
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if targets[middle] < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and targets[low] == wanted else -1
-
-
-@helper
-def find_key(keys: Longs, low: int, high: int, wanted: int | np.int64) -> int:
-    """The first place in keys[low:high] (ascending) that is not below `wanted`."""
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[middle] < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    at = first_not_before(targets, low, high, wanted)
+    return at if at < high and targets[at] == wanted else -1
 
 
 @kernel
@@ -57,11 +39,11 @@ def pair_slots(keys: Longs, first: Ints, second: Ints) -> Longs:
     for i in range(first.size):
         if first[i] != whose:
             whose = first[i]
-            low = find_key(keys, 0, keys.size, np.int64(whose) << 32)
-            high = find_key(keys, low, keys.size, (np.int64(whose) + 1) << 32)
+            low = first_not_before(keys, 0, keys.size, np.int64(whose) << 32)
+            high = first_not_before(keys, low, keys.size, (np.int64(whose) + 1) << 32)
         if high > low:
             wanted = (np.int64(whose) << 32) | np.int64(second[i])
-            at = find_key(keys, low, high, wanted)
+            at = first_not_before(keys, low, high, wanted)
             if at < high and keys[at] == wanted:
                 out[i] = at
     return out

@@ -129,8 +129,12 @@ def _mark(
 
 
 @helper
-def _since(user: Ints, offsets: Longs, times: Doubles, rows: Ints, whose: int, other: int, now: float) -> float:
-    """Hours since the newest of these events about `other`, infinite if there is none."""
+def _since(
+    circle: Array, user: Ints, offsets: Longs, times: Doubles, rows: Ints, whose: int, other: int, now: float
+) -> float:
+    """Hours since the newest of these events about `other`, infinite if there is none: the circle's mark is 2 if so."""
+    if circle[other] != 2:
+        return np.inf
     for e in range(newest_before(times, offsets[whose], offsets[whose + 1], now) - 1, offsets[whose] - 1, -1):
         if user[rows[e]] == other:
             return float(now - times[e])
@@ -179,9 +183,7 @@ def _proofs(  # noqa: PLR0912 — one walk over the viewer's circle serves both 
                 user = liker[like_rows[e]]
                 if circle[user] > 0:
                     found += 1
-                    since = np.inf
-                    if circle[user] == 2:
-                        since = _since(about, fewer_offsets, fewer_h, fewer_rows, me, user, now)
+                    since = _since(circle, about, fewer_offsets, fewer_h, fewer_rows, me, user, now)
                     longest = max(longest, since)
                     if found == proofs:
                         break
@@ -198,9 +200,7 @@ def _proofs(  # noqa: PLR0912 — one walk over the viewer's circle serves both 
                 edge = at if scan else find_target(back_sources, first, last, user)
                 if edge >= 0 and back_h[edge] < now:
                     found += 1
-                    since = np.inf
-                    if circle[user] == 2:
-                        since = _since(about, fewer_offsets, fewer_h, fewer_rows, me, user, now)
+                    since = _since(circle, about, fewer_offsets, fewer_h, fewer_rows, me, user, now)
                     longest = max(longest, since)
                     if found == proofs:
                         break

@@ -26,32 +26,26 @@ def group_rows(keys: Longs, key_count: int) -> tuple[Longs, Ints]:
     return offsets, order
 
 
+@helper
+def first_not_before(values: Array, low: int, high: int, wanted: float | np.int64) -> int:
+    """The first place in values[low:high] (ascending: times, keys or ids) that is not below `wanted`."""
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @kernel
 def find_keys(sorted_keys: Longs, wanted: Longs) -> Longs:
     """int64 [n]: where each wanted key stands among the sorted ones, -1 if it does not."""
     out = np.empty(wanted.size, np.int64)
     for i in range(wanted.size):
-        low, high = 0, sorted_keys.size
-        while low < high:
-            middle = (low + high) >> 1
-            if sorted_keys[middle] < wanted[i]:
-                low = middle + 1
-            else:
-                high = middle
-        out[i] = low if low < sorted_keys.size and sorted_keys[low] == wanted[i] else -1
+        at = first_not_before(sorted_keys, 0, sorted_keys.size, wanted[i])
+        out[i] = at if at < sorted_keys.size and sorted_keys[at] == wanted[i] else -1
     return out
-
-
-@helper
-def first_not_before(times: Doubles, low: int, high: int, now: float) -> int:
-    """The first place in times[low:high] (ascending) whose time is not before `now`."""
-    while low < high:
-        middle = (low + high) >> 1
-        if times[middle] < now:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 @kernel
