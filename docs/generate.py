@@ -107,7 +107,8 @@ def stages_page() -> str:
 
 STAGES_INTRODUCTION = """A funnel's YAML file names stages in order; `funnel simulate --set stage.setting=value` changes
 one setting. `quota` (sources: at most so many candidates), `keep` (scorers: only the best so many go on), `name` and
-`on_error: skip` (sources) can stand beside the settings of a stage.
+`on_error: skip` (sources) can stand beside the settings of a stage; so can ages ([how old what a stage knows
+is](staleness.md)): `cadence_h` and `delay_h` (jobs), `trained_at` (stages that learn).
 """
 
 

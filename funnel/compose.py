@@ -13,13 +13,14 @@ A funnel's file:
     without: [replies]             # stages left out
 
 The name of a stage is the name of its file; `use: my_package.my_module:MyStage` takes one from
-elsewhere. `quota` and `on_error` (sources), `keep` (scorers) and `name` are the runner's own keys;
-everything else is a field of the stage.
+elsewhere. `quota` and `on_error` (sources), `keep` (scorers), `cadence_h` and `delay_h` (jobs), `trained_at`
+(stages that learn) and `name` are the runner's own keys; everything else is a field of the stage.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from funnel.core.errors import ConfigError, nearest
-from funnel.core.stage import Configured
+from funnel.core.stage import Configured, Learned
 from funnel.core.world import WorldBuilder
 from funnel.store import read_yaml
 
@@ -56,13 +57,18 @@ STAGE_PACKAGES = (
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _KEYS = ("about", "extends", "jobs", "stages", "settings", "without")
-_RUNNER_KEYS = ("name", "use", "quota", "keep", "on_error")
+_TIMES = ("cadence_h", "delay_h", "trained_at")
+_RUNNER_KEYS = ("name", "use", "quota", "keep", "on_error", *_TIMES)
 _LONGEST_CHAIN = 16
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One stage or job in its place: the object and what the runner does with it."""
+    """One stage or job in its place: the object and what the runner does with it.
+
+    cadence_h, delay_h: a job runs every so many hours, and what it made is there so many hours later; see `snapshot_h`.
+    trained_at: the hour of the world at which a stage learnt, for a model that nobody trained since.
+    """
 
     name: str
     use: str
@@ -70,10 +76,29 @@ class Slot:
     quota: int | None = None
     keep: int | None = None
     on_error: Literal["fail", "skip"] = "fail"
+    cadence_h: float | None = None
+    delay_h: float | None = None
+    trained_at: float | None = None
+
+    def snapshot_h(self, moment: float, frozen_h: float) -> float:
+        """The moment whose data a job's assets show at `moment`, hours of the world.
+
+        The last k × cadence_h that is delay_h old at least, but not before the world's beginning; without a cadence
+        exactly delay_h ago; with neither, the job ran once, at `frozen_h`.
+        """
+        if self.cadence_h is None and self.delay_h is None:
+            return frozen_h
+        there = max(0.0, moment - (self.delay_h or 0.0))
+        if self.cadence_h is None:
+            return there
+        return min(there, math.floor(there / self.cadence_h) * self.cadence_h)  # rounding must not reach ahead
 
     def describe(self) -> dict[str, object]:
         """The slot as it would stand in a YAML file, with every default filled in."""
-        runner = {"quota": self.quota, "keep": self.keep}
+        runner = {
+            "quota": self.quota, "keep": self.keep,
+            "cadence_h": self.cadence_h, "delay_h": self.delay_h, "trained_at": self.trained_at,
+        }  # fmt: skip
         shown: dict[str, object] = {"name": self.name, "use": self.use}
         shown |= {key: value for key, value in runner.items() if value is not None}
         if self.on_error != "fail":
@@ -290,21 +315,38 @@ def _slot(where: str, entry: Mapping[str, object]) -> Slot:
     name, use = str(entry["name"]), str(entry["use"])
     part = make(f"{where}.{name}", _find(use), _fields(entry))
     assert isinstance(part, Configured)
-    limits = {key: _limit(f"{where}.{name}.{key}", entry[key]) for key in ("quota", "keep") if key in entry}
+    quota, keep = (_limit(f"{where}.{name}.{key}", entry.get(key)) for key in ("quota", "keep"))
     on_error = entry.get("on_error", "fail")
     if on_error not in ("fail", "skip"):
         raise ConfigError(f"{where}.{name}.on_error", f"wants fail or skip, got {on_error!r}")
-    allowed = {"source": ("quota", "on_error"), "scorer": ("keep",)}.get(part.kind, ())
-    for key in ("quota", "keep", "on_error"):
+    cadence_h, delay_h, trained_at = (
+        _hours(f"{where}.{name}.{key}", entry.get(key), zero=key == "delay_h") for key in _TIMES
+    )
+    allowed = {"source": ("quota", "on_error"), "scorer": ("keep",), "job": ("cadence_h", "delay_h")}.get(part.kind, ())
+    if isinstance(part, Learned):
+        allowed = (*allowed, "trained_at")
+    for key in ("quota", "keep", "on_error", *_TIMES):
         if key in entry and key not in allowed:
-            raise ConfigError(f"{where}.{name}.{key}", f"a {part.kind} has no `{key}`")
-    return Slot(name, use, part, **limits, on_error=on_error)
+            why = "does not learn and has" if key == "trained_at" else "has"
+            raise ConfigError(f"{where}.{name}.{key}", f"a {part.kind} {why} no `{key}`")
+    return Slot(name, use, part, quota, keep, on_error, cadence_h, delay_h, trained_at)
 
 
-def _limit(where: str, value: object) -> int:
+def _limit(where: str, value: object) -> int | None:
+    if value is None:
+        return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(where, f"wants a whole number of at least 1, got {value!r}")
     return value
+
+
+def _hours(where: str, value: object, *, zero: bool) -> float | None:
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= cast(float, value) < math.inf or (value == 0 and not zero):
+        raise ConfigError(where, f"wants hours, {'0 or more' if zero else 'above 0'}, got {value!r}")
+    return float(cast(float, value))
 
 
 def _find(use: str) -> type[Configured]:

@@ -232,7 +232,8 @@ def _not_retrieved(funnel: Funnel, page: Page, tweet: int, seed: int) -> Explana
 
 def _asked_again(funnel: Funnel, page: Page, seed: int) -> Requests:
     """The page's request alone."""
-    return Requests.of([page.viewer], page.at_h, funnel.world.view(page.at_h, assets=funnel.assets), seed=seed)
+    view = funnel.world.view(page.at_h, assets=funnel.assets_at(page.at_h))
+    return Requests.of([page.viewer], page.at_h, view, seed=seed)
 
 
 def _does(slot: Slot) -> str:

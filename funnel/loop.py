@@ -216,13 +216,14 @@ class _Loop:
         assets: dict[str, Array] = {}
         for slot in self.funnel.jobs:
             assert isinstance(slot.part, BatchJob)
-            assets |= slot.part.run(view.with_assets(assets), seed=self.seed, progress=progress)
+            seen = PlatformView(self.world, slot.snapshot_h(end_h, end_h), assets=assets)
+            assets |= slot.part.run(seen, seed=self.seed, progress=progress)
         self.funnel.assets = assets
         if self.retrain is None or (day + 1) % self.retrain:
             return None
         learnt: dict[str, Array] = {}
         for slot in self.funnel.stages:
-            if isinstance(slot.part, Learned):
+            if isinstance(slot.part, Learned) and slot.trained_at is None:
                 slot.part.fit(view.with_assets(assets), seed=self.seed, progress=progress)
                 learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
         return learnt
@@ -230,7 +231,7 @@ class _Loop:
     def _restore_models(self, path: Path) -> None:
         learnt, _ = load_arrays(path)
         for slot in self.funnel.stages:
-            if isinstance(slot.part, Learned):
+            if isinstance(slot.part, Learned) and slot.trained_at is None:
                 mark = f"{slot.name}/"
                 slot.part.restore({key[len(mark) :]: learnt[key] for key in learnt if key.startswith(mark)})
 

@@ -46,7 +46,9 @@ class Funnel:
         self.stages = tuple(stages)
         self.assets: dict[str, Array] = {}
         self.trained = False
+        self.learnt_seed = 0
         self._last_view: PlatformView | None = None
+        self._last_assets: tuple[tuple[float, ...], dict[str, Array]] | None = None
         check_wiring(name, self.jobs, self.stages)
         for slot in self.stages:
             if isinstance(slot.part, SeesTruth):
@@ -124,10 +126,25 @@ class Funnel:
 
     def _view(self, moment: float) -> PlatformView:
         """The platform at a moment; the last one is kept, so that what sources derive from it serves the next call."""
-        last = self._last_view
-        if last is None or last.now_h != moment or last.assets is not self.assets:
-            self._last_view = last = self.world.view(moment, assets=self.assets)
+        last, assets = self._last_view, self.assets_at(moment)
+        if last is None or last.now_h != moment or last.assets is not assets:
+            self._last_view = last = self.world.view(moment, assets=assets)
         return last
+
+    def assets_at(self, moment: float) -> dict[str, Array]:
+        """What batch jobs had made that a request at `moment` (hours) sees.
+
+        A job with neither `cadence_h` nor `delay_h` ran once, at the end of the training. The others run (or are taken
+        from the cache) when first asked for.
+        """
+        if all(slot.cadence_h is None and slot.delay_h is None for slot in self.jobs):
+            return self.assets
+        from funnel.train import snapshot  # training needs the runner's types
+
+        key = (id(self.assets), *(slot.snapshot_h(moment, -1.0) for slot in self.jobs))
+        if self._last_assets is None or self._last_assets[0] != key:
+            self._last_assets = (key, snapshot(self, moment))
+        return self._last_assets[1]
 
     def _moment(self, at_h: float | None) -> float:
         meta = self.world.meta

@@ -122,7 +122,7 @@ def _manifest(funnel: Funnel, viewers: Ints, *, at_h: float | None, seed: int, s
         "funnel": funnel.name,
         "funnel_hash": funnel.hash,
         "config": funnel.config,
-        "learnt_hash": _learnt_hash(funnel),
+        "learnt_hash": _learnt_hash(funnel, funnel.world.meta.end_h if at_h is None else at_h),
         "world": funnel.world.name,
         "world_hash": funnel.world.hash,
         "seed": seed,
@@ -135,9 +135,9 @@ def _manifest(funnel: Funnel, viewers: Ints, *, at_h: float | None, seed: int, s
     }
 
 
-def _learnt_hash(funnel: Funnel) -> str:
+def _learnt_hash(funnel: Funnel, moment: float) -> str:
     """16 hexadecimal digits over everything that jobs and stages learnt: other models, another run."""
-    learnt = dict(funnel.assets)
+    learnt = dict(funnel.assets_at(moment))
     for slot in funnel.stages:
         if isinstance(slot.part, Learned):
             learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}

@@ -1,8 +1,9 @@
 """Training in order: batch jobs make their assets, then every stage that learns is fitted, then judged.
 
-Everything learns from what was logged before the world's `train_until_h`; the impressions after it
-are held out. What was learnt is cached per world and configuration, so that only what changed is
-learnt again.
+Everything learns from what was logged before the world's `train_until_h` (a stage with `trained_at`: before that
+hour); the impressions after it are held out. A job with `cadence_h` or `delay_h` runs again for later requests, as
+they need it; rankers still learn from what it had made at the training's end. What was learnt is cached per world and
+configuration, so that only what changed is learnt again.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from time import perf_counter
 
 from funnel.compose import Slot, settings_of
 from funnel.core.arrays import Array
-from funnel.core.errors import DataError
+from funnel.core.errors import ConfigError, DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Learned
+from funnel.core.world import PlatformView
 from funnel.evaluate import held_out_table
 from funnel.pipeline import Funnel
 from funnel.store import digest, home, load_arrays, save_arrays
@@ -70,6 +72,12 @@ def ensure_trained(
     return trainer.report
 
 
+def snapshot(funnel: Funnel, moment: float) -> dict[str, Array]:
+    """What the jobs of a trained funnel had made that a request at `moment` (hours) sees; from the cache if it can."""
+    trainer = _Trainer(funnel, seed=funnel.learnt_seed, force=False, progress=SILENT, log_dir=None)
+    return trainer.assets_at(moment, funnel.world.meta.train_until_h)[0]
+
+
 class _Trainer:
     """One training: the funnel, where results are kept, and the report that grows."""
 
@@ -80,21 +88,33 @@ class _Trainer:
         self.progress = progress
         self.log_dir = log_dir
         self.report = TrainReport()
-        self.view = funnel.world.view(funnel.world.meta.train_until_h)
-        self.job_keys: list[str] = []
+        self.until_h = funnel.world.meta.train_until_h
 
     def learn(self) -> None:
         """Jobs in the order listed, then stages in the order of the funnel."""
-        self.funnel.assets = {}
-        for slot in self.funnel.jobs:
-            key = self._key(slot)
-            made = self._remembered(slot, key) or self._run_job(slot, key)
-            self.funnel.assets = {**self.funnel.assets, **made}
-            self.job_keys.append(key)
+        self.funnel.assets, keys = self.assets_at(self.until_h, self.until_h)
         for slot in self.funnel.stages:
             if isinstance(slot.part, Learned):
-                self._teach(slot, slot.part)
+                self._teach(slot, slot.part, keys)
+        self.funnel.learnt_seed = self.seed
         self.funnel.trained = True
+
+    def assets_at(self, moment: float, frozen_h: float) -> tuple[dict[str, Array], list[str]]:
+        """(the jobs' assets, a key for each job) as of `moment`; jobs without a cadence as of `frozen_h`."""
+        assets: dict[str, Array] = {}
+        keys = []
+        for slot in self.funnel.jobs:
+            assert isinstance(slot.part, BatchJob)
+            at_h = slot.snapshot_h(moment, frozen_h)
+            # What a job reads of other jobs is as old as what it makes.
+            read, read_keys = self.assets_at(at_h, min(at_h, frozen_h)) if slot.part.requires else ({}, [])
+            key = self._key(slot, at_h, read_keys)
+            assets |= self._remembered(slot, key) or self._run_job(slot, key, self._view(at_h, read))
+            keys.append(key)
+        return assets, keys
+
+    def _view(self, at_h: float, assets: dict[str, Array]) -> PlatformView:
+        return self.funnel.world.view(at_h, assets=assets)
 
     def timed(self, name: str, work: Callable[[], list[dict[str, object]]]) -> list[dict[str, object]]:
         """Do some work and book its seconds."""
@@ -103,37 +123,46 @@ class _Trainer:
         self.report.seconds[name] = perf_counter() - started
         return done
 
-    def _run_job(self, slot: Slot, key: str) -> dict[str, Array]:
+    def _run_job(self, slot: Slot, key: str, view: PlatformView) -> dict[str, Array]:
         assert isinstance(slot.part, BatchJob)
         started = perf_counter()
-        view = self.view.with_assets(self.funnel.assets)
         made = slot.part.run(view, seed=self.seed, progress=self.progress)
-        self.report.seconds[slot.name] = perf_counter() - started
+        self.report.seconds[slot.name] = self.report.seconds.get(slot.name, 0.0) + perf_counter() - started
         self._remember(slot, key, made)
         return made
 
-    def _teach(self, slot: Slot, stage: Learned) -> None:
-        key = self._key(slot)
+    def _teach(self, slot: Slot, stage: Learned, job_keys: list[str]) -> None:
+        at_h, assets = self.until_h, self.funnel.assets
+        if slot.trained_at is not None:
+            if slot.trained_at > self.until_h:
+                raise ConfigError(
+                    f"{slot.name}.trained_at",
+                    f"{slot.trained_at:g} h is held out — the training of {self.funnel.world.name!r} ends at "
+                    f"{self.until_h:g} h",
+                )
+            at_h = slot.trained_at
+            assets, job_keys = self.assets_at(at_h, at_h)
+        key = self._key(slot, at_h, job_keys)
         known = self._remembered(slot, key)
         if known is not None:
             stage.restore(known)
             return
         started = perf_counter()
         curves = self.log_dir / slot.name if self.log_dir is not None else None
-        view = self.view.with_assets(self.funnel.assets)
-        stage.fit(view, seed=self.seed, progress=self.progress, log_dir=curves)
+        stage.fit(self._view(at_h, assets), seed=self.seed, progress=self.progress, log_dir=curves)
         self.report.seconds[slot.name] = perf_counter() - started
         self._remember(slot, key, stage.state())
 
-    def _key(self, slot: Slot) -> str:
-        """What is learnt depends on the world, the seed, the settings, the jobs before it, and the code."""
+    def _key(self, slot: Slot, at_h: float, job_keys: list[str]) -> str:
+        """What is learnt depends on the world, the moment, the seed, the settings, the jobs read, and the code."""
         return digest(
             {
                 "world": self.funnel.world.hash,
+                "at_h": at_h,
                 "seed": self.seed,
                 "use": slot.use,
                 "settings": settings_of(slot.part),
-                "jobs": self.job_keys,
+                "jobs": job_keys,
                 "code": _code(type(slot.part).__module__.partition(".")[0]),
             }
         )
