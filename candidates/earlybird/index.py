@@ -1,6 +1,6 @@
 """The index: segments of time, the newest one open; the oldest goes as a whole when nothing in it can be asked for.
 
-    index = EarlybirdIndex(user_count=1000, segment_h=6.0, keep_h=48.0)
+    index = EarlybirdIndex(user_count=1000, segment_h=12.0, keep_h=48.0)
     index.ingest(columns)                       # the next tweets, in order of time
     hits = index.collect(context)               # what the authors of each search wrote
     counts, tweet, score = hits.accepted(weight, rules)
@@ -21,7 +21,7 @@ from candidates.earlybird.segment import READ, OpenSegment, SealedSegment, Segme
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.errors import ContractError, DataError
 
-SEGMENT_H = 6.0
+SEGMENT_H = 12.0
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,4 @@ def _read(
     segment: Segment, context: SearchContext, author: Ints
 ) -> tuple[Longs, Ints, Ints, Doubles, Array, Ints, Ints]:
     """(rows, asked, tweet, time_h, rule, reference, count) of one segment."""
-    linked, heads, links, time_h, tweet, rule, reference = segment.postings
-    rows, asked, place, count = postings_of(
-        context.offsets, author, context.since_h, context.until_h, linked, heads, links, time_h
-    )
-    return rows, asked, tweet[place], time_h[place], rule[place], reference[place], count
+    return postings_of(context.offsets, author, context.since_h, context.until_h, *segment.postings)

@@ -13,7 +13,11 @@ from funnel.core.kernels.grouping import first_not_before
 # What the rules of replies and retweets ask about a tweet; `reference` is the tweet retweeted or the author answered.
 PLAIN, RETWEETS, ANSWERS_ROOT, ANSWERS = range(4)
 
-_DIGIT = 11  # bits of a pass of the radix sort: its counters fit the first cache
+# One tweet as a search reads it, in one piece: most authors have few tweets in a segment, and each costs one read that
+# no cache holds instead of four.
+POSTING = np.dtype([("time_h", "f8"), ("tweet", "i4"), ("reference", "i4"), ("rule", "i1")], align=True)
+
+_DIGIT = 8  # bits of a pass of the radix sort
 _MASK = (1 << _DIGIT) - 1
 
 
@@ -54,35 +58,57 @@ def followed_before(
 
 @kernel
 def postings_of(
-    offsets: Longs, author: Ints, since: Doubles, until: Doubles, linked: bool, heads: Ints, links: Ints, times: Doubles
-) -> tuple[Longs, Ints, Ints, Ints]:
+    offsets: Longs, author: Ints, since: Doubles, until: Doubles, linked: bool, heads: Ints, links: Ints, records: Array
+) -> tuple[Longs, Ints, Ints, Doubles, Array, Ints, Ints]:
     """The tweets of one segment in [since, until) by the authors that each search asks.
 
     linked: an open segment, where `heads` [U] is the place of an author's newest tweet (-1: none) and `links` [n] that
-    of the one before; else `heads` [U + 1] are the offsets of a sealed one. offsets, author: of the searches. Gives
-    (rows int64 [R + 1], asked int32 [m], place int32 [m], count int32 [n]): the rows of each search, which of its
-    authors and which place of the segment each row is, and how many rows each asked author has.
+    of the one before; else `heads` [U + 1] are the offsets of a sealed one. records: [n] of POSTING. offsets, author:
+    of the searches. Gives (rows int64 [R + 1], asked int32 [m], tweet int32 [m], time_h float64 [m], rule int8 [m],
+    reference int32 [m], count int32 [n]): the rows of each search, which of its authors each row is by and what the
+    record says, and how many rows each asked author has.
     """
     known = heads.size if linked else heads.size - 1
     rows, count = np.zeros(since.size + 1, np.int64), np.zeros(author.size, np.int32)
-    asked, place = np.empty(1024, np.int32), np.empty(1024, np.int32)
+    room = max(1024, 2 * author.size)
+    asked, tweet, reference = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    times, rule = np.empty(room, np.float64), np.empty(room, np.int8)
+    most = 0
+    for r in range(since.size):
+        most = max(most, offsets[r + 1] - offsets[r])
+    who, at, end = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    after, time = np.empty(most, np.int64), np.empty(most, np.float64)
     found = 0
     for r in range(since.size):
+        waiting = 0
         for i in range(offsets[r], offsets[r + 1]):
-            if author[i] >= known:
-                continue
-            at = np.int64(heads[author[i]])
-            end = -1 if linked else np.int64(heads[author[i] + 1])
-            while at != end and times[at] >= since[r]:
-                if times[at] < until[r]:
-                    if found == place.size:
-                        asked, place = np.append(asked, np.empty_like(asked)), np.append(place, np.empty_like(place))
-                    asked[found], place[found] = i, at
-                    found += 1
-                    count[i] += 1
-                at = np.int64(links[at]) if linked else at + 1
+            if author[i] < known:
+                who[waiting], at[waiting] = i, heads[author[i]]
+                end[waiting] = -1 if linked else heads[author[i] + 1]
+                waiting += at[waiting] != end[waiting]
+        # One tweet of every author in each round: first reads that do not wait for each other, then decisions.
+        while waiting > 0:
+            for k in range(waiting):
+                time[k] = records[at[k]].time_h
+                after[k] = links[at[k]] if linked else at[k] + 1
+            left = 0
+            for k in range(waiting):
+                if time[k] >= since[r]:
+                    if time[k] < until[r]:
+                        if found == asked.size:
+                            asked, tweet = np.append(asked, asked), np.append(tweet, tweet)
+                            reference, times = np.append(reference, reference), np.append(times, times)
+                            rule = np.append(rule, rule)
+                        posting = records[at[k]]
+                        asked[found], times[found], tweet[found] = who[k], time[k], posting.tweet
+                        rule[found], reference[found] = posting.rule, posting.reference
+                        found += 1
+                        count[who[k]] += 1
+                    who[left], at[left], end[left] = who[k], after[k], end[k]
+                    left += after[k] != end[k]
+            waiting = left
         rows[r + 1] = found
-    return rows, asked[:found].copy(), place[:found].copy(), count
+    return rows, asked[:found], tweet[:found], times[:found], rule[:found], reference[:found], count
 
 
 @kernel

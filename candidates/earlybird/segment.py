@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from candidates.earlybird.kernels import newest_first_by_author
-from funnel.core.arrays import Array, Doubles, Ints
+from candidates.earlybird.kernels import POSTING, newest_first_by_author
+from funnel.core.arrays import Array, Ints
 from funnel.core.errors import DataError
 
 # What a search reads of a tweet: funnel.core.tables and, for replies and retweets, `candidates.earlybird.kernels`.
@@ -23,15 +23,12 @@ _NONE = np.empty(0, np.int32)
 
 
 class Postings(NamedTuple):
-    """Tweets as a search reads them, [n] each; see `candidates.earlybird.kernels.postings_of`."""
+    """Tweets as a search reads them, records [n] of POSTING; see `candidates.earlybird.kernels.postings_of`."""
 
     linked: bool
     heads: Ints
     links: Ints
-    time_h: Doubles
-    tweet: Ints
-    rule: Array
-    reference: Ints
+    records: Array
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,8 @@ class SealedSegment:
     def of(cls, slot: int, first: int, columns: Mapping[str, Array], user_count: int) -> SealedSegment:
         """Group the tweets first, first + 1, … of a slot by author."""
         offsets, place = newest_first_by_author(columns["author"], user_count)
-        time_h, rule, reference = (columns[name][place] for name in ("time_h", "rule", "reference"))
-        tweet = (place + np.int32(first)).astype(np.int32)
-        return cls(slot, first, columns, Postings(False, offsets, _NONE, time_h, tweet, rule, reference))
+        records = _records(columns, first)[place]
+        return cls(slot, first, columns, Postings(False, offsets, _NONE, records))
 
     @property
     def size(self) -> int:
@@ -77,6 +73,7 @@ class OpenSegment:
     _columns: dict[str, Array] = field(default_factory=dict, repr=False)
     _heads: Ints = field(default_factory=lambda: _NONE, repr=False)
     _links: Ints = field(default_factory=lambda: _NONE, repr=False)
+    _postings: Array = field(default_factory=lambda: np.empty(0, POSTING), repr=False)
 
     def append(self, columns: Mapping[str, Array], user_count: int) -> None:
         """Add the next tweets; columns: as those of the ones before."""
@@ -93,6 +90,8 @@ class OpenSegment:
             none = np.full(self.user_count - self._heads.size, -1, np.int32)
             self._heads = np.concatenate([self._heads, none])
         self._links = _with_room(self._links, self.size, end)
+        self._postings = _with_room(self._postings, self.size, end)
+        self._postings[self.size : end] = _records(columns, self.first + self.size)
         # Tweets of one author stand together, in order of time: each links to the one before, the first to the head.
         order = np.argsort(author, kind="stable")
         by_author = author[order]
@@ -112,11 +111,7 @@ class OpenSegment:
     @property
     def postings(self) -> Postings:
         """The tweets so far, as a search reads them."""
-        columns = self.columns
-        tweet = np.arange(self.first, self.first + self.size, dtype=np.int32)
-        return Postings(
-            True, self._heads, self._links[: self.size], columns["time_h"], tweet, columns["rule"], columns["reference"]
-        )
+        return Postings(True, self._heads, self._links[: self.size], self._postings[: self.size])
 
     def sealed(self) -> SealedSegment:
         """The same tweets, author by author."""
@@ -125,6 +120,15 @@ class OpenSegment:
 
 
 Segment = SealedSegment | OpenSegment
+
+
+def _records(columns: Mapping[str, Array], first: int) -> Array:
+    """The tweets first, first + 1, … as records."""
+    records = np.empty(columns["author"].size, POSTING)
+    for name in ("time_h", "rule", "reference"):
+        records[name] = columns[name]
+    records["tweet"] = np.arange(first, first + records.size)
+    return records
 
 
 def _with_room(values: Array, used: int, wanted: int) -> Array:
