@@ -1,6 +1,6 @@
 """The index: segments of time, the newest one open; the oldest goes as a whole when nothing in it can be asked for.
 
-    index = EarlybirdIndex(user_count=1000, segment_h=12.0, keep_h=48.0)
+    index = EarlybirdIndex(user_count=1000, segment_h=6.0, keep_h=48.0)
     index.ingest(columns)                       # the next tweets, in order of time
     hits = index.collect(context)               # what the authors of each search wrote
     counts, tweet, score = hits.accepted(weight, rules)
@@ -21,7 +21,7 @@ from candidates.earlybird.segment import READ, OpenSegment, SealedSegment, Segme
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.errors import ContractError, DataError
 
-SEGMENT_H = 12.0
+SEGMENT_H = 6.0
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,14 @@ class HitRules:
 class Hits:
     """Tweets that authors of the searches wrote in time, before any rule.
 
-    rows: int64 [S, R + 1], those of each segment and search; asked int32 [m]: which of the context's authors; tweet,
-    reference int32, time_h float64, rule int8 [m]; count: int32 [n], tweets of each of the context's authors.
+    rows: int64 [S, R + 1], those of each segment and search; asked int32 [m]: which of the context's authors; records:
+    float64 [m, 3], the tweets; count: int32 [n], tweets of each of the context's authors.
     """
 
     context: SearchContext
     rows: Longs
     asked: Ints
-    tweet: Ints
-    time_h: Doubles
-    rule: Array
-    reference: Ints
+    records: Doubles
     count: Ints
 
     def accepted(self, weight: Floats, rules: HitRules, free: Bools | None = None) -> tuple[Longs, Ints, Floats]:
@@ -72,7 +69,7 @@ class Hits:
         if free is None:
             free = np.zeros(weight.size, np.bool_)
         return accepted(
-            self.rows, self.asked, self.tweet, self.time_h, self.rule, self.reference,
+            self.rows, self.asked, self.records,
             context.offsets, context.author, weight, free, context.viewer, context.now_h,
             context.excluded_offsets, context.excluded, context.muted_offsets, context.muted, limits, decay,
         )  # fmt: skip
@@ -82,7 +79,13 @@ class EarlybirdIndex:
     """Tweets of the last hours by author, searched for many viewers at once."""
 
     def __init__(
-        self, *, user_count: int, segment_h: float = SEGMENT_H, keep_h: float = 48.0, segments: Iterable[Segment] = ()
+        self,
+        *,
+        user_count: int,
+        segment_h: float = SEGMENT_H,
+        keep_h: float = 48.0,
+        segments: Iterable[Segment] = (),
+        complete_from_h: float = -np.inf,
     ) -> None:
         self.segment_h = segment_h
         self.keep_h = keep_h
@@ -90,10 +93,9 @@ class EarlybirdIndex:
         self._segments: list[Segment] = list(segments)
         self._gone: set[int] = set()
         self.clock_h = -np.inf
-        self.complete_from_h = -np.inf  # tweets before it may have been dropped
+        self.complete_from_h = complete_from_h  # tweets before it may be missing
         if self._segments:
             self.clock_h = float(self._segments[-1].columns["time_h"][-1])
-            self.complete_from_h = self._segments[0].slot * segment_h
 
     def __len__(self) -> int:
         return sum(segment.size for segment in self._segments)
@@ -168,15 +170,16 @@ class EarlybirdIndex:
         if self._gone:
             lost = np.isin(author, np.fromiter(self._gone, np.int32, len(self._gone)))
             author = np.where(lost, np.int32(np.iinfo(np.int32).max), author).astype(np.int32)
-        parts = [_read(segment, context, author) for segment in self._within(context)]
-        shift = np.concatenate([[0], np.cumsum([part[1].size for part in parts])])[: len(parts)]
-        rows = np.array([part[0] for part in parts], np.int64).reshape(len(parts), len(context) + 1)
-        asked, tweet, time_h, rule, reference = (
-            np.concatenate([np.empty(0, dtype), *(part[at] for part in parts)])
-            for at, dtype in enumerate(("int32", "int32", "float64", "int8", "int32"), start=1)
-        )
-        count = sum((part[6] for part in parts), np.zeros(author.size, np.int32))
-        return Hits(context, rows + shift[:, None].astype(np.int64), asked, tweet, time_h, rule, reference, count)
+        parts = [
+            postings_of(context.offsets, author, context.since_h, context.until_h, *segment.postings)
+            for segment in self._within(context)
+        ]
+        shift = np.cumsum([0, *(part[1].size for part in parts)])[: len(parts), None]
+        rows = np.array([part[0] for part in parts], np.int64).reshape(len(parts), len(context) + 1) + shift
+        asked = np.concatenate([np.empty(0, np.int32), *(part[1] for part in parts)])
+        records = np.concatenate([np.empty((0, 3)), *(part[2] for part in parts)])
+        count = sum((part[3] for part in parts), np.zeros(author.size, np.int32))
+        return Hits(context, rows, asked, records, count)
 
     def _within(self, context: SearchContext) -> Iterator[Segment]:
         """Segments in which a search can find something."""
@@ -197,10 +200,3 @@ class EarlybirdIndex:
         segment = self._segments[-1]
         assert isinstance(segment, OpenSegment)
         return segment
-
-
-def _read(
-    segment: Segment, context: SearchContext, author: Ints
-) -> tuple[Longs, Ints, Ints, Doubles, Array, Ints, Ints]:
-    """(rows, asked, tweet, time_h, rule, reference, count) of one segment."""
-    return postings_of(context.offsets, author, context.since_h, context.until_h, *segment.postings)

@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import first_not_before
 
 # What the rules of replies and retweets ask about a tweet; `reference` is the tweet retweeted or the author answered.
 PLAIN, RETWEETS, ANSWERS_ROOT, ANSWERS = range(4)
 
-# One tweet as a search reads it, in one piece: most authors have few tweets in a segment, and each costs one read that
-# no cache holds instead of four.
-POSTING = np.dtype([("time_h", "f8"), ("tweet", "i4"), ("reference", "i4"), ("rule", "i1")], align=True)
+# A tweet as a search reads it, in one piece, since most authors have few tweets in a segment and each costs a read that
+# no cache holds: a row of float64 with its time in hours, its id, and reference * 4 + rule, all exact.
+TIME, TWEET, ABOUT = range(3)
 
 _DIGIT = 8  # bits of a pass of the radix sort
 _MASK = (1 << _DIGIT) - 1
@@ -58,26 +58,30 @@ def followed_before(
 
 @kernel
 def postings_of(
-    offsets: Longs, author: Ints, since: Doubles, until: Doubles, linked: bool, heads: Ints, links: Ints, records: Array
-) -> tuple[Longs, Ints, Ints, Doubles, Array, Ints, Ints]:
+    offsets: Longs,
+    author: Ints,
+    since: Doubles,
+    until: Doubles,
+    linked: bool,
+    heads: Ints,
+    links: Ints,
+    records: Doubles,
+) -> tuple[Longs, Ints, Doubles, Ints]:
     """The tweets of one segment in [since, until) by the authors that each search asks.
 
     linked: an open segment, where `heads` [U] is the place of an author's newest tweet (-1: none) and `links` [n] that
-    of the one before; else `heads` [U + 1] are the offsets of a sealed one. records: [n] of POSTING. offsets, author:
-    of the searches. Gives (rows int64 [R + 1], asked int32 [m], tweet int32 [m], time_h float64 [m], rule int8 [m],
-    reference int32 [m], count int32 [n]): the rows of each search, which of its authors each row is by and what the
-    record says, and how many rows each asked author has.
+    of the one before; else `heads` [U + 1] are the offsets of a sealed one. records: [n, 3]. offsets, author: of the
+    searches. Gives (rows int64 [R + 1], asked int32 [m], records [m, 3], count int32 [n]): the rows of each search,
+    which of its authors each row is by, the tweets, and how many rows each asked author has.
     """
     known = heads.size if linked else heads.size - 1
     rows, count = np.zeros(since.size + 1, np.int64), np.zeros(author.size, np.int32)
-    room = max(1024, 2 * author.size)
-    asked, tweet, reference = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    times, rule = np.empty(room, np.float64), np.empty(room, np.int8)
+    asked, out = np.empty(max(1024, author.size), np.int32), np.empty((max(1024, author.size), 3))
     most = 0
     for r in range(since.size):
         most = max(most, offsets[r + 1] - offsets[r])
-    who, at, end = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    after, time = np.empty(most, np.int64), np.empty(most, np.float64)
+    who, at, end, after = np.empty((4, most), np.int64)
+    time = np.empty(most)
     found = 0
     for r in range(since.size):
         waiting = 0
@@ -88,37 +92,31 @@ def postings_of(
                 waiting += at[waiting] != end[waiting]
         # One tweet of every author in each round: first reads that do not wait for each other, then decisions.
         while waiting > 0:
+            if found + waiting > asked.size:
+                asked, out = np.append(asked, asked), np.concatenate((out, out))
             for k in range(waiting):
-                time[k] = records[at[k]].time_h
+                time[k] = records[at[k], TIME]
                 after[k] = links[at[k]] if linked else at[k] + 1
             left = 0
             for k in range(waiting):
                 if time[k] >= since[r]:
                     if time[k] < until[r]:
-                        if found == asked.size:
-                            asked, tweet = np.append(asked, asked), np.append(tweet, tweet)
-                            reference, times = np.append(reference, reference), np.append(times, times)
-                            rule = np.append(rule, rule)
-                        posting = records[at[k]]
-                        asked[found], times[found], tweet[found] = who[k], time[k], posting.tweet
-                        rule[found], reference[found] = posting.rule, posting.reference
-                        found += 1
+                        asked[found], out[found, TIME] = who[k], time[k]
+                        out[found, TWEET], out[found, ABOUT] = records[at[k], TWEET], records[at[k], ABOUT]
                         count[who[k]] += 1
+                        found += 1
                     who[left], at[left], end[left] = who[k], after[k], end[k]
                     left += after[k] != end[k]
             waiting = left
         rows[r + 1] = found
-    return rows, asked[:found], tweet[:found], times[:found], rule[:found], reference[:found], count
+    return rows, asked[:found], out[:found], count
 
 
 @kernel
 def accepted(
     rows: Longs,
     asked: Ints,
-    tweet: Ints,
-    times: Doubles,
-    rule: Array,
-    reference: Ints,
+    records: Doubles,
     offsets: Longs,
     author: Ints,
     weight: Floats,
@@ -148,7 +146,8 @@ def accepted(
     passed_on, of_author = np.empty(width, np.int64), np.zeros(author.size, np.int64)
     listed, order, spare = np.empty(longest, np.int64), np.empty(longest, np.int64), np.empty(longest, np.int64)
     counts = np.zeros(viewer.size, np.int64)
-    out_tweet, out_score = np.empty(tweet.size, np.int32), np.empty(tweet.size, np.float32)
+    out_tweet, out_score = np.empty(asked.size, np.int32), np.empty(asked.size, np.float32)
+    tweet = np.empty(longest, np.int32)
     found = 0
     for r in range(viewer.size):
         for i in range(excluded_offsets[r], excluded_offsets[r + 1]):
@@ -157,15 +156,17 @@ def accepted(
         size = 0
         for s in range(rows.shape[0]):
             for row in range(rows[s, r], rows[s, r + 1]):
-                if weight[asked[row]] > 0 and out_owner[_slot(out_owner, out_key, r, tweet[row])] != r:
-                    listed[size] = row
+                found_tweet = np.int32(records[row, TWEET])
+                if weight[asked[row]] > 0 and out_owner[_slot(out_owner, out_key, r, found_tweet)] != r:
+                    listed[size], tweet[size] = row, found_tweet
                     size += 1
         _newest_first(tweet, listed, order, spare, size)
         size = _without_gaming(asked, order, size, of_author, free, limits)
         before = found
         for k in range(size):
             row = order[k]
-            i, kind, other = asked[row], rule[row], reference[row]
+            about = np.int64(records[row, ABOUT])
+            i, kind, other = asked[row], about & 3, np.int32(about >> 2)
             if kind == RETWEETS:
                 at = _slot(passed_owner, passed_key, r, other)
                 if passed_owner[at] != r:
@@ -179,9 +180,9 @@ def accepted(
                 qualified = limits[4] == 1 and kind == ANSWERS_ROOT and other != viewer[r]
                 if silenced or not (known or qualified):
                     continue
-            minutes = (now[r] - times[row]) * 60.0
+            minutes = (now[r] - records[row, TIME]) * 60.0
             aged = decay[2] + (1.0 - decay[2]) / (1.0 + math.exp(decay[0] * (minutes - decay[1])))
-            out_tweet[found], out_score[found] = tweet[row], weight[i] * aged
+            out_tweet[found], out_score[found] = np.int32(records[row, TWEET]), weight[i] * aged
             found += 1
         counts[r] = found - before
     return counts, out_tweet[:found].copy(), out_score[:found].copy()
@@ -235,20 +236,20 @@ def _contains(values: Ints, begin: int, end: int, wanted: np.int32) -> bool:
 
 @helper
 def _newest_first(tweet: Ints, listed: Longs, order: Longs, spare: Longs, size: int) -> None:
-    """Put the rows of `listed` into `order` by descending tweet id: a radix sort, as ids of a window span few bits."""
+    """Put the first `size` rows of `listed` into `order` by descending id: a radix sort, as the ids span few bits."""
     if size == 0:
         return
-    newest = oldest = tweet[listed[0]]
+    newest = oldest = np.int64(tweet[0])
     for k in range(size):
-        newest, oldest = max(newest, tweet[listed[k]]), min(oldest, tweet[listed[k]])
+        newest, oldest = max(newest, np.int64(tweet[k])), min(oldest, np.int64(tweet[k]))
     for k in range(size):
-        order[k] = listed[k]
+        order[k] = k
     place = np.empty(_MASK + 2, np.int64)
     shift = 0
     while (newest - oldest) >> shift > 0:
         place[:] = 0
         for k in range(size):
-            place[((newest - tweet[order[k]]) >> shift & _MASK) + 1] += 1
+            place[((newest - tweet[k]) >> shift & _MASK) + 1] += 1
         for digit in range(_MASK + 1):
             place[digit + 1] += place[digit]
         for k in range(size):
@@ -258,3 +259,5 @@ def _newest_first(tweet: Ints, listed: Longs, order: Longs, spare: Longs, size: 
         for k in range(size):
             order[k] = spare[k]
         shift += _DIGIT
+    for k in range(size):
+        order[k] = listed[order[k]]

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from candidates.earlybird.kernels import POSTING, newest_first_by_author
-from funnel.core.arrays import Array, Ints
+from candidates.earlybird.kernels import ABOUT, TIME, TWEET, newest_first_by_author
+from funnel.core.arrays import Array, Doubles, Ints
 from funnel.core.errors import DataError
 
 # What a search reads of a tweet: funnel.core.tables and, for replies and retweets, `candidates.earlybird.kernels`.
@@ -23,12 +23,12 @@ _NONE = np.empty(0, np.int32)
 
 
 class Postings(NamedTuple):
-    """Tweets as a search reads them, records [n] of POSTING; see `candidates.earlybird.kernels.postings_of`."""
+    """Tweets as a search reads them, records float64 [n, 3]; see `candidates.earlybird.kernels.postings_of`."""
 
     linked: bool
     heads: Ints
     links: Ints
-    records: Array
+    records: Doubles
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class OpenSegment:
     _columns: dict[str, Array] = field(default_factory=dict, repr=False)
     _heads: Ints = field(default_factory=lambda: _NONE, repr=False)
     _links: Ints = field(default_factory=lambda: _NONE, repr=False)
-    _postings: Array = field(default_factory=lambda: np.empty(0, POSTING), repr=False)
+    _postings: Doubles = field(default_factory=lambda: np.empty((0, 3)), repr=False)
 
     def append(self, columns: Mapping[str, Array], user_count: int) -> None:
         """Add the next tweets; columns: as those of the ones before."""
@@ -122,19 +122,19 @@ class OpenSegment:
 Segment = SealedSegment | OpenSegment
 
 
-def _records(columns: Mapping[str, Array], first: int) -> Array:
-    """The tweets first, first + 1, … as records."""
-    records = np.empty(columns["author"].size, POSTING)
-    for name in ("time_h", "rule", "reference"):
-        records[name] = columns[name]
-    records["tweet"] = np.arange(first, first + records.size)
+def _records(columns: Mapping[str, Array], first: int) -> Doubles:
+    """float64 [n, 3]: the tweets first, first + 1, …"""
+    records = np.empty((columns["author"].size, 3))
+    records[:, TIME] = columns["time_h"]
+    records[:, TWEET] = np.arange(first, first + records.shape[0])
+    records[:, ABOUT] = columns["reference"] * 4.0 + columns["rule"]
     return records
 
 
 def _with_room(values: Array, used: int, wanted: int) -> Array:
     """The same array, twice as long if it has no room."""
-    if wanted <= values.size and values.flags.writeable:
+    if wanted <= values.shape[0] and values.flags.writeable:
         return values
-    larger = np.empty(max(wanted, 2 * used, 1024), values.dtype)
+    larger = np.empty((max(wanted, 2 * used, 1024), *values.shape[1:]), values.dtype)
     larger[:used] = values[:used]
     return larger

@@ -41,4 +41,6 @@ def index_of(view: PlatformView, since_h: float, until_h: float, *, segment_h: f
         segments.append(kept[key])
     while len(kept) > max(KEPT, len(segments)):
         kept.popitem(last=False)
-    return EarlybirdIndex(user_count=view.user_count, segment_h=segment_h, keep_h=np.inf, segments=segments)
+    return EarlybirdIndex(
+        user_count=view.user_count, segment_h=segment_h, keep_h=np.inf, segments=segments, complete_from_h=since_h
+    )
