@@ -45,7 +45,7 @@ class InNetwork(Source):
         48.0, gt=0, le=8760, description="the same for viewers of any state but Heavy, hours; never less than window_h"
     )
     min_age_s: float = Field(15.0, ge=0, description="tweets younger than that are not found yet, seconds")
-    authors: Literal["real_graph", "newest_follows"] = Field(
+    prefer: Literal["real_graph", "newest_follows"] = Field(
         "real_graph", description="which followees are asked if there are too many; newest_follows weighs all the same"
     )
     max_follows: int = Field(
@@ -70,7 +70,7 @@ class InNetwork(Source):
     @property
     def requires(self) -> tuple[str, ...]:
         """The RealGraph model, and Tweepcred, where the settings ask for them."""
-        model = (affinity.COEFFICIENTS,) if self.authors == "real_graph" else ()
+        model = (affinity.COEFFICIENTS,) if self.prefer == "real_graph" else ()
         return (*model, *(() if self.free_reputation is None else (TWEEPCRED,)))
 
     def retrieve(self, requests: Requests) -> CandidateBatch:
@@ -100,7 +100,7 @@ class InNetwork(Source):
         request = np.repeat(np.arange(len(requests)), np.diff(context.offsets))
         rows = np.flatnonzero((count > 0) & ~context.muting(request))
         request, author = request[rows], context.author[rows]
-        if self.authors == "real_graph":
+        if self.prefer == "real_graph":
             score = affinity.pair_scores(requests.view, requests.viewer[request], author, requests.now_h[request])
             weight[rows] = np.float32(REAL_GRAPH_SCALE) * score + np.float32(1)
             order = weight[rows]

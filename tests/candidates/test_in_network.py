@@ -178,7 +178,7 @@ def test_a_tweet_that_is_seconds_old_or_of_the_future_is_not_found(ready: Platfo
 
 def test_without_real_graph_the_newest_follows_are_asked_and_weigh_the_same(ready: PlatformView) -> None:
     bare = mini_view()
-    source = wide(authors="newest_follows", max_follows=2)
+    source = wide(prefer="newest_follows", max_follows=2)
     assert source.requires == ()
     with pytest.raises(NotFittedError, match="real_graph"):
         InNetwork().retrieve(Requests.of([3], 48.0, bare))
@@ -203,7 +203,7 @@ def test_what_the_viewer_muted_is_not_asked(ready: PlatformView) -> None:
         assert author not in authors
 
 
-@pytest.mark.parametrize("wrong", [{"max_results": 0}, {"window_h": -1.0}, {"authors": "loudest"}, {"max_hits": 0}])
+@pytest.mark.parametrize("wrong", [{"max_results": 0}, {"window_h": -1.0}, {"prefer": "loudest"}, {"max_hits": 0}])
 def test_settings_out_of_bounds_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         InNetwork(**wrong)
