@@ -10,13 +10,14 @@ from collections import OrderedDict
 
 import numpy as np
 
-from candidates.earlybird.index import SEGMENT_H, EarlybirdIndex
+from candidates.earlybird.index import EarlybirdIndex
 from candidates.earlybird.ingesters import indexed
 from candidates.earlybird.segment import SealedSegment
 from funnel.core.world import PlatformView
 from funnel.features.memo import once_per
 
-KEPT = 32  # segments of a world; eight days of them
+SEGMENT_H = 12.0  # longer than where tweets come one by one: fewer segments to read, and sealing in bulk is cheap
+KEPT = 16  # segments of a world; eight days of them
 
 
 def index_of(view: PlatformView, since_h: float, until_h: float, *, segment_h: float = SEGMENT_H) -> EarlybirdIndex:
