@@ -8,7 +8,7 @@ import numpy as np
 
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
 from funnel.core.batch import CandidateBatch
-from funnel.core.tables import REPLY, RETWEET
+from funnel.core.tables import MUTE, REPLY, RETWEET
 from funnel.core.world import PlatformView
 from funnel.features import affinity
 
@@ -48,14 +48,55 @@ def hidden(view: PlatformView, author: int) -> bool:
     return bool(view.users["protected"][author] or view.users["suspended"][author])
 
 
-def in_network(view: PlatformView, viewer: int, now_h: float, window_h: float) -> dict[int, float]:
-    """As `InNetwork` says, with its default age decay."""
-    weight = weights(view, viewer, followees(view, viewer, now_h), now_h)
+def in_network(view: PlatformView, viewer: int, now_h: float, window_h: float, **changed: int) -> dict[int, float]:
+    """As `InNetwork` says, with its default settings but for those changed, and one window for everybody."""
+    limit = {
+        "max_excluded": 1500,
+        "max_per_author": 3,
+        "max_in_a_row": 2,
+        "max_hits": 1000,
+        "max_retweets": 5,
+    } | changed
+    tweets, shown, told = view.tweets, view.impressions, view.feedback
+    muted = {
+        int(author)
+        for user, kind, author, time in zip(told["user"], told["kind"], told["author"], told["time_h"], strict=True)
+        if user == viewer and kind == MUTE and time < now_h
+    }
+    followed = set(followees(view, viewer, now_h)) - {viewer}
+    weight = weights(view, viewer, sorted(followed - muted), now_h)
+    mine = (shown["viewer"] == viewer) & (shown["time_h"] < now_h) & (shown["time_h"] >= now_h - window_h)
+    seen = set(shown["tweet"][mine][::-1][: limit["max_excluded"]].tolist())
+    hits: list[int] = []
+    written: dict[int, int] = defaultdict(int)
+    last, run = -1, 0
+    for tweet in range(tweets["author"].size - 1, -1, -1):
+        author, time = int(tweets["author"][tweet]), tweets["time_h"][tweet]
+        if author not in weight or tweet in seen or not now_h - window_h <= time < now_h - 15 / 3600:
+            continue
+        if written[author] == limit["max_per_author"] or len(hits) == limit["max_hits"]:
+            continue
+        run = run + 1 if author == last else 1
+        last = author
+        if run <= limit["max_in_a_row"]:
+            written[author] += 1
+            hits.append(tweet)
+    passed_on: dict[int, int] = defaultdict(int)
     found = {}
-    for tweet, (author, time) in enumerate(zip(view.tweets["author"], view.tweets["time_h"], strict=True)):
-        if author in weight and author != viewer and now_h - window_h <= time < now_h:
-            minutes = (now_h - time) * 60
-            found[tweet] = float(weight[author]) * (0.6 + 0.4 / (1 + np.exp(0.003 * (minutes - 360))))
+    for tweet in hits:
+        author, parent = int(tweets["author"][tweet]), int(tweets["parent"][tweet])
+        if tweets["kind"][tweet] == RETWEET:
+            passed_on[parent] += 1
+            if passed_on[parent] > limit["max_retweets"]:
+                continue
+        if tweets["kind"][tweet] == REPLY:
+            answered = int(tweets["author"][parent])
+            rooted = tweets["kind"][parent] not in (REPLY, RETWEET)
+            inside = answered in followed or answered == author
+            if answered in muted or not (inside or (rooted and answered != viewer)):
+                continue
+        minutes = (now_h - tweets["time_h"][tweet]) * 60
+        found[tweet] = float(weight[author]) * (0.6 + 0.4 / (1 + np.exp(0.003 * (minutes - 360))))
     return found
 
 

@@ -49,11 +49,13 @@ def expect(source: Source, view: PlatformView, now_h: float, rule: Any, **settin
 def test_in_network_finds_what_followees_wrote_in_the_window(
     ready: PlatformView, now_h: float, window_h: float
 ) -> None:
-    assert expect(InNetwork(window_h=window_h), ready, now_h, naive.in_network, window_h=window_h) > 0
+    source = InNetwork(window_h=window_h, light_window_h=window_h)
+    assert expect(source, ready, now_h, naive.in_network, window_h=window_h) > 0
 
 
 def test_only_the_followees_with_the_best_real_graph_scores_are_asked(ready: PlatformView) -> None:
-    batch = InNetwork(max_follows=2, window_h=48.0).retrieve(Requests.of([3], 48.0, ready))
+    everything = {"max_excluded": 0, "max_per_author": 300, "max_in_a_row": 300}
+    batch = InNetwork(max_follows=2, window_h=48.0, **everything).retrieve(Requests.of([3], 48.0, ready))
     authors = set(ready.tweets["author"][batch["tweet"]].tolist())
     writers = [user for user in naive.followees(ready, 3, 48.0) if (ready.tweets["author"] == user).any()]
     weight = naive.weights(ready, 3, writers, 48.0)
