@@ -63,9 +63,7 @@ class Embedding(NamedTuple):
     theta: Array
 
 
-def train(
-    edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose: str, progress: Progress
-) -> Embedding:
+def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose: str, progress: Progress) -> Embedding:
     """Vectors of all entities and relations."""
     draws = stream(seed, purpose)
     d, relations = recipe.dimension, edges.offsets.size - 1
@@ -90,9 +88,7 @@ def train(
                 ) for part in parts
             ]  # fmt: skip
             found = [job.result() for job in work]
-            by_left, by_right, by_other, by_theta = (
-                np.concatenate([part[k] for part in found]) for k in range(4)
-            )
+            by_left, by_right, by_other, by_theta = (np.concatenate([part[k] for part in found]) for k in range(4))
             who = np.concatenate([left.ravel(), right.ravel(), np.stack(other).ravel()[: by_other.size // d]])
             slope = np.concatenate([part.reshape(-1, d) for part in (by_left, by_right, by_other)])
             updates = [
