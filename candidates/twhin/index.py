@@ -40,8 +40,6 @@ def built(vectors: Array, kind: IndexKind) -> Any:
         lists = int(np.clip(2 * math.sqrt(count), 1, min(MOST_LISTS, max(count // LEAST_PER_LIST, 1))))
         half = faiss.ScalarQuantizer.QT_fp16
         index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(d), d, lists, half, faiss.METRIC_INNER_PRODUCT)
-        index.own_fields = True
-        index.quantizer.this.disown()
         # So many vectors are enough to place the lists, and fewer than that are no reason to warn.
         index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
         index.by_residual = False

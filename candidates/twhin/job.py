@@ -71,21 +71,28 @@ class TwHIN(BatchJob):
     def run(self, view: PlatformView, *, seed: int, progress: Progress = SILENT) -> dict[str, Array]:
         """Four arrays float32 [U, d]; three float32 [U]; tweet int32 [m], ascending, and its vectors float32 [m, d]."""
         users = view.user_count
-        follows = _follows(view)
-        follow = self._learn(follows, users, "follow", seed, progress)
+        follow = self.follows(follow_edges(view), users, seed=seed, progress=progress)
         tweet, edges = _engagements(view, self.min_engagements)
         engagement = self._learn(edges, users + tweet.size, "engagement", seed, progress)
         sizes = np.diff(edges.offsets)[:-1].astype(np.float64)
         mean = np.average(engagement.theta[:-1], axis=0, weights=np.maximum(sizes, 1e-9)).astype(np.float32)
-        user, author = _moved(follow.entity, follow.theta[0]), follow.entity
         people = engagement.entity[:users]
         made = (
-            _scaled(user), _scaled(author),
-            _scaled(_moved(people, mean)), _scaled(_moved(people, engagement.theta[-1])),
-            _length(user), _length(author), self._prior(follows, users),
+            *follow[:2], _scaled(_moved(people, mean)), _scaled(_moved(people, engagement.theta[-1])), *follow[2:],
             tweet, _scaled(engagement.entity[users:]),
         )  # fmt: skip
         return dict(zip(self.provides, made, strict=True))
+
+    def follows(
+        self, edges: Relations, users: int, *, seed: int, progress: Progress = SILENT
+    ) -> tuple[Array, Array, Floats, Floats, Floats]:
+        """(user, author of length 1, their lengths, the authors' prior), from edges of one relation."""
+        learnt = self._learn(edges, users, "follow", seed, progress)
+        # The release adds the translation on the right.
+        user, author = _moved(learnt.entity, learnt.theta[0]), learnt.entity
+        if self.as_released:
+            user, author = author, user
+        return _scaled(user), _scaled(author), _length(user), _length(author), self._prior(edges, users)
 
     def _learn(self, edges: Relations, entities: int, network: str, seed: int, progress: Progress) -> Embedding:
         recipe = Recipe(
@@ -120,7 +127,8 @@ def _scaled(vectors: Array) -> Array:
     return np.asarray(vectors / np.maximum(_length(vectors), 1e-12)[:, None], np.float32)
 
 
-def _follows(view: PlatformView) -> Relations:
+def follow_edges(view: PlatformView) -> Relations:
+    """Who follows whom at the view's moment, themselves left out."""
     graph = view.following
     follower = np.repeat(np.arange(graph.offsets.size - 1, dtype=np.int32), graph.degree())
     exists = (graph.time_h < view.now_h) & (graph.targets != follower)

@@ -158,7 +158,7 @@ def _push(g: Floats, h: Floats, a: Floats, b: Floats, label: Any, weight: Any) -
 
 
 @kernel
-def _gradients(
+def _gradients(  # noqa: PLR0912 — one pass over a chunk serves both kinds of negatives and both versions of the loss
     left: Array,
     right: Array,
     other: Array,
