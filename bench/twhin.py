@@ -59,12 +59,15 @@ def follows(world: World, *, held: int, epochs: int) -> list[Row]:
     seen = Relations(left, right, np.array([0, left.size], np.int64))
     test = draw.permutation(np.flatnonzero(out))[:held]
     who, whom = edges.left[test], edges.right[test]
-    uniform, degree = draw.integers(0, users, test.size), right[draw.integers(0, right.size, test.size)]
+    uniform, degree = (
+        draw.integers(0, users, test.size).astype(np.int32),
+        right[draw.integers(0, right.size, test.size)],
+    )
     matrix = csr_matrix((np.ones(left.size, np.float32), (left, right)), shape=(users, users))
     popular = np.bincount(right, minlength=users).astype(np.float32)
     models: dict[str, Scores] = {"popularity": lambda rows: np.tile(popular, (rows.size, 1))}
-    u, s, vt = svds(matrix, DIMENSION, random_state=0)
-    models["svd"] = lambda rows: (u[who[rows]] * s) @ vt
+    u, vt = svd(matrix)
+    models["svd"] = lambda rows: u[who[rows]] @ vt
     x, y = als(matrix, DIMENSION)
     models["als"] = lambda rows: x[who[rows]] @ y.T
     for name, job in (
@@ -112,13 +115,21 @@ def _ranked(
 def _summary(name: str, rank: Doubles, viewer: Ints, **more: Doubles) -> Row:
     """Means with intervals of MRR and hits, and of what else is given."""
     counts = stream(0, "bench bootstrap").poisson(1.0, (RESAMPLES, int(viewer.max()) + 1))[:, viewer]
-    measures = {"mrr": 1 / rank, "hits_10": rank <= 10, "hits_100": rank <= 100, **more}
+    measures: dict[str, Doubles] = {"mrr": 1 / rank, **more}
+    measures |= {f"hits_{k}": (rank <= k).astype(np.float64) for k in (10, 100)}
     row: Row = {"model": name, "edges": int(rank.size)}
     for what, values in measures.items():
         drawn = counts @ values / counts.sum(axis=1)
         row[what] = float(np.mean(values))
         row[f"{what}_low"], row[f"{what}_high"] = (float(q) for q in np.quantile(drawn, (0.025, 0.975)))
     return row
+
+
+def svd(matrix: csr_matrix) -> tuple[Array, Array]:
+    """(row vectors times singular values, column vectors, one a column)."""
+    found: tuple[Array, Array, Array] = svds(matrix, DIMENSION, random_state=0)
+    u, values, vt = found
+    return u * values, vt
 
 
 def als(
@@ -155,7 +166,7 @@ def favourites(world: World, *, moments: int) -> list[Row]:
     users = past.user_count
     matrix = csr_matrix((np.ones(liked.size, np.float32), (log["viewer"][liked], authors)), shape=(users, users))
     matrix.data[:] = 1.0
-    u, s, vt = svds(matrix, DIMENSION, random_state=0)
+    u, vt = svd(matrix)
     x, y = als(matrix, DIMENSION)
     made = {"twhin": TwHIN().run(past, seed=0), "twhin, as released": TwHIN(as_released=True).run(past, seed=0)}
     ranks: dict[str, list[Doubles]] = {}
@@ -178,7 +189,7 @@ def favourites(world: World, *, moments: int) -> list[Row]:
         likes = view.events("favorite", by="tweet").count(may + first, np.full(may.size, now_h)).astype(np.float64)
         scores = {
             "popularity": np.tile(likes, (asked.size, 1)),
-            "svd of favourites by author": (u[asked] * s) @ vt[:, author],
+            "svd of favourites by author": u[asked] @ vt[:, author],
             "als of favourites by author": x[asked] @ y[author].T,
         }
         for name, assets in made.items():

@@ -59,18 +59,21 @@ class TwHINANN(Source):
     followed, protected or suspended accounts or the viewer are left out.
     """
 
-    follow_share: float = Field(0.5, ge=0, le=1, description="share of the follow network in the similarity")
+    follow_share: float = Field(default=0.5, ge=0, le=1, description="share of the follow network in the similarity")
     signal: tuple[str, ...] = Field(
-        ("favorite",), min_length=1, description="engagements whose authors shape a tweet's vector"
+        default=("favorite",), min_length=1, description="engagements whose authors shape a tweet's vector"
     )
-    max_age_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours")
+    max_age_h: float = Field(default=24.0, gt=0, le=8760, description="oldest tweet, hours")
     index: IndexKind = Field(
-        "auto", description='"exact", "ivf", "hnsw", or "auto": exact below 100,000 tweets of the window, else ivf'
+        default="auto",
+        description='"exact", "ivf", "hnsw", or "auto": exact below 100,000 tweets of the window, else ivf',
     )
-    probes: int = Field(16, ge=1, le=4096, description="lists that an ivf index looks through")
-    ef: int = Field(800, ge=1, le=10_000, description="breadth of an hnsw search (HnswANNSimilarityEngine: 800)")
+    probes: int = Field(default=16, ge=1, le=4096, description="lists that an ivf index looks through")
+    ef: int = Field(
+        default=800, ge=1, le=10_000, description="breadth of an hnsw search (HnswANNSimilarityEngine: 800)"
+    )
     max_results: int = Field(
-        400,
+        default=400,
         ge=1,
         le=2000,
         description="tweets returned at most (Home asks the tweet mixer for 400, the engine gives 200)",

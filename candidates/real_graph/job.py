@@ -67,11 +67,13 @@ class RealGraph(BatchJob):
     max_pairs: int = Field(default=1_000_000, ge=100, description="pairs looked at; a random sample of more")
     regularisation: float = Field(default=1.0, gt=0, description="inverse strength of the L2 penalty (sklearn's C)")
     model: Literal["trees", "logistic"] = Field(
-        "trees", description="of the lists: boosted trees as released, or the paper's logistic regression"
+        default="trees", description="of the lists: boosted trees as released, or the paper's logistic regression"
     )
-    roll_up: bool = Field(True, description="the lists' model sees decayed sums too, not only the published columns")
-    training_days: int = Field(3, ge=1, le=90, description="days whose labels the lists' model learns from")
-    max_scores: int = Field(1000, ge=1, description="of each viewer and kind of list")
+    roll_up: bool = Field(
+        default=True, description="the lists' model sees decayed sums too, not only the published columns"
+    )
+    training_days: int = Field(default=3, ge=1, le=90, description="days whose labels the lists' model learns from")
+    max_scores: int = Field(default=1000, ge=1, description="of each viewer and kind of list")
 
     @property
     def name(self) -> str:

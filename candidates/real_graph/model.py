@@ -39,7 +39,7 @@ class PairModel(NamedTuple):
 def fit_trees(columns: Floats, positive: Bools) -> PairModel:
     """Boosted trees; the same for any number of threads."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # serving a timeline needs no sklearn
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     learner = HistGradientBoostingClassifier(
         max_iter=ITERATIONS, learning_rate=RATE, max_depth=DEPTH, max_leaf_nodes=None, l2_regularization=L2,

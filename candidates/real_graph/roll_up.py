@@ -49,12 +49,12 @@ COLUMNS = (*PUBLISHED, *(f"{kind}_ewma" for kind in KINDS))
 
 
 class Days(NamedTuple):
-    """Interactions by pair, kind and day, in this order: key int64 (pair), kind int64, day int64, count float64 [n]."""
+    """Interactions by pair, kind and day, in this order: key (of the pair), kind, day int64; times float64 [n]."""
 
     key: Longs
     kind: Longs
     day: Longs
-    count: Doubles
+    times: Doubles
 
 
 class RollUp(NamedTuple):
@@ -78,11 +78,11 @@ def daily(view: PlatformView) -> Days:
     since_h = view.now_h - 24.0 * (FORGET_DAYS + 1)
     first = int(np.searchsorted(log["time_h"], since_h, side="left"))
     of_action = np.full((len(ACTION_CODE), 2), -1, np.int64)
-    for name, kinds in _OF_ACTION.items():
-        of_action[ACTION_CODE[name]] = kinds
+    for name, codes in _OF_ACTION.items():
+        of_action[ACTION_CODE[name]] = codes
     tweet = log["tweet"][first:]
     again = tweets["kind"][tweet] == RETWEET
-    parts = [
+    parts: list[tuple[Array, Array, Array, Array]] = [
         (log["viewer"][first:], tweets["author"][tweet], of_action[log["action"][first:], again.astype(np.int64)],
          log["time_h"][first:]),
     ]  # fmt: skip
@@ -112,7 +112,7 @@ def _counted(key: Longs, kind: Longs, day: Longs) -> Days:
 def roll_up(days: Days) -> RollUp:
     """The statistics of TimeSeriesStatistics, and the ewma below 0.955^60 dropped with all that is so old."""
     known = days.day <= FORGET_DAYS
-    day, count = days.day[known], days.count[known]
+    day, count = days.day[known], days.times[known]
     keys, pair = np.unique(days.key[known], return_inverse=True)
     shape, cell = (keys.size, len(KINDS)), pair * len(KINDS) + days.kind[known]
     size = keys.size * len(KINDS)

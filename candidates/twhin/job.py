@@ -41,17 +41,24 @@ class TwHIN(BatchJob):
     follow up to a constant, while without it how popular an author is hardly counts.
     """
 
-    dimension: int = Field(32, ge=8, le=512, multiple_of=8, description="length of a vector")
-    epochs: int = Field(5, ge=1, le=1000, description="passes over the edges, if `max_examples` allows")
-    max_examples: int = Field(5_000_000, ge=1, description="edges visited at most in training one network")
+    dimension: int = Field(default=32, ge=8, le=512, multiple_of=8, description="length of a vector")
+    epochs: int = Field(default=5, ge=1, le=1000, description="passes over the edges, if `max_examples` allows")
+    max_examples: int = Field(default=5_000_000, ge=1, description="edges visited at most in training one network")
     negatives: int = Field(
-        5, ge=1, le=63, description="corrupted edges per edge and side, from its batch (the-algorithm-ml, twhin: 10)"
+        default=5,
+        ge=1,
+        le=63,
+        description="corrupted edges per edge and side, from its batch (the-algorithm-ml, twhin: 10)",
     )
-    uniform: int = Field(10, ge=0, le=64, description="corrupted right ends per edge, drawn evenly")
-    learning_rate: float = Field(0.1, gt=0, le=10, description="step of row-wise Adagrad, as in PyTorch-BigGraph")
-    min_engagements: int = Field(2, ge=1, description="engagements that a tweet must have to get a vector in training")
+    uniform: int = Field(default=10, ge=0, le=64, description="corrupted right ends per edge, drawn evenly")
+    learning_rate: float = Field(
+        default=0.1, gt=0, le=10, description="step of row-wise Adagrad, as in PyTorch-BigGraph"
+    )
+    min_engagements: int = Field(
+        default=2, ge=1, description="engagements that a tweet must have to get a vector in training"
+    )
     as_released: bool = Field(
-        False,
+        default=False,
         description="repeat the published training code's slips: negatives labelled 1 and not translated, "
         "the translation never trained",
     )
@@ -116,7 +123,8 @@ class TwHIN(BatchJob):
 
 def _moved(vectors: Array, by: Array) -> Array:
     """The vectors with something added, 0 where they are 0."""
-    return np.where(vectors.any(axis=1)[:, None], vectors + by, np.float32(0.0)).astype(np.float32)
+    present = vectors.any(axis=1, keepdims=True)
+    return np.where(present, vectors + by, np.float32(0.0)).astype(np.float32)
 
 
 def _length(vectors: Array) -> Floats:
