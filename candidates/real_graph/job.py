@@ -9,7 +9,18 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from candidates.real_graph.model import PairModel, fit_logistic, fit_trees, linear_model, logistic
-from candidates.real_graph.roll_up import COLUMNS, PUBLISHED, Days, candidates, columns, daily, labelled, roll_up
+from candidates.real_graph.roll_up import (
+    COLUMNS,
+    FORGET_DAYS,
+    PUBLISHED,
+    Days,
+    as_of,
+    candidates,
+    columns,
+    daily,
+    labelled,
+    roll_up,
+)
 from funnel.core import rng
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
 from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
@@ -94,11 +105,10 @@ class RealGraph(BatchJob):
             bar.advance()
             learnt = fitted(matrix, positive, self.regularisation) if _enough(positive) else prior()
             bar.advance()
-            # What was known 0, 1, 2 … days ago.
-            past = [daily(view.at(view.now_h - 24.0 * ago)) for ago in range(self.training_days + 1)]
-            models, base_rate = self.learn(view, past, seed=seed)
+            days = daily(view, days=FORGET_DAYS + self.training_days)
+            models, base_rate = self.learn(view, days, seed=seed)
             bar.advance()
-            followed, other = self.lists(view, past[0], models)
+            followed, other = self.lists(view, days, models)
             bar.advance()
         made = (learnt, base_rate, *followed, *other, *models["any"], *models["explicit"])
         return dict(zip(self.provides, made, strict=True))
@@ -113,10 +123,10 @@ class RealGraph(BatchJob):
         moment = np.full(viewer.size, then.now_h)
         return pair_matrix(then, viewer, author, moment), positive[kept]
 
-    def learn(self, view: PlatformView, past: list[Days], *, seed: int) -> tuple[dict[str, PairModel], Floats]:
+    def learn(self, view: PlatformView, days: Days, *, seed: int) -> tuple[dict[str, PairModel], Floats]:
         """(model of each of TARGETS, base rates float32 [2]), from the last days and what was on the day after each."""
         seen = [
-            self._day(view.at(view.now_h - 24.0 * ago), past[ago], past[ago - 1], ago, seed)
+            self._day(view.at(view.now_h - 24.0 * ago), as_of(days, ago), as_of(days, ago - 1), ago, seed)
             for ago in range(1, self.training_days + 1)
         ]
         matrix = np.concatenate([part[0] for part in seen])

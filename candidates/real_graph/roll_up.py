@@ -72,10 +72,10 @@ class RollUp(NamedTuple):
     days_since: Ints
 
 
-def daily(view: PlatformView) -> Days:
-    """All interactions before the view's moment that are not forgotten."""
+def daily(view: PlatformView, *, days: int = FORGET_DAYS) -> Days:
+    """All interactions before the view's moment, of that many days and the one before."""
     log, tweets, graph = view.engagements, view.tweets, view.following
-    since_h = view.now_h - 24.0 * (FORGET_DAYS + 1)
+    since_h = view.now_h - 24.0 * (days + 1)
     first = int(np.searchsorted(log["time_h"], since_h, side="left"))
     of_action = np.full((len(ACTION_CODE), 2), -1, np.int64)
     for name, codes in _OF_ACTION.items():
@@ -98,6 +98,12 @@ def daily(view: PlatformView) -> Days:
     # The moment itself is not before now: the age is above 0.
     day = np.ceil((view.now_h - time_h[counted]) / 24.0).astype(np.int64) - 1
     return _counted(pair_keys(source[counted], target[counted]), kinds[counted].astype(np.int64), day)
+
+
+def as_of(days: Days, ago: int) -> Days:
+    """The same as it was that many days before."""
+    known = days.day >= ago
+    return Days(days.key[known], days.kind[known], days.day[known] - ago, days.times[known])
 
 
 def _counted(key: Longs, kind: Longs, day: Longs) -> Days:

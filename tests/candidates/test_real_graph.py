@@ -19,6 +19,7 @@ from candidates.real_graph.roll_up import (
     KINDS,
     PUBLISHED,
     Days,
+    as_of,
     candidates,
     columns,
     daily,
@@ -113,6 +114,14 @@ def test_the_roll_up_is_a_decayed_sum_by_day() -> None:
     assert rolled.variance[0, FAVORITE] == pytest.approx(0.25)
     assert rolled.days_since[0, [FAVORITE, CLICK]].tolist() == [0, -1]  # a click of 61 days ago is forgotten
     assert rolled.ewma[0, CLICK] == 0
+
+
+def test_what_was_known_days_ago_is_cut_from_what_is_known_now() -> None:
+    view = mini_view(hours=120.0, **BIG)
+    for ago in (0, 1, 3):
+        for now, then in zip(as_of(daily(view), ago), daily(view.at(120.0 - 24.0 * ago)), strict=True):
+            recent = daily(view.at(120.0 - 24.0 * ago)).day <= 60 - ago
+            np.testing.assert_array_equal(now, then[recent])
 
 
 def test_columns_agree_with_counting_by_hand() -> None:
