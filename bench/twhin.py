@@ -257,7 +257,7 @@ def ann(*, count: int, queries: int) -> list[Row]:
     base, asked = np.ascontiguousarray(vectors[:count]), np.ascontiguousarray(vectors[count:])
     faiss.omp_set_num_threads(1)
     rows: list[Row] = []
-    plans: list[tuple[IndexKind, tuple[int, ...]]] = [("exact", (0,)), ("ivf", (4, 8, 16, 32))]
+    plans: list[tuple[IndexKind, tuple[int, ...]]] = [("exact", (0,)), ("ivf", (8, 16, 20, 24, 32))]
     truth = None
     for kind, settings in plans:
         began = process_time()
@@ -265,7 +265,7 @@ def ann(*, count: int, queries: int) -> list[Row]:
         build = process_time() - began
         for setting in settings:
             parameters = search_parameters(index, None, Tuning(max(setting, 1), max(setting, 1)))
-            some = asked if kind != "exact" else asked[:200]
+            some = asked if kind != "exact" else asked[:500]
             began = process_time()
             found = np.concatenate([index.search(query[None], 100, params=parameters)[1] for query in some])
             rate = len(some) / (process_time() - began)

@@ -68,7 +68,7 @@ class TwHINANN(Source):
         default="auto",
         description='"exact", "ivf", "hnsw", or "auto": exact below 100,000 tweets of the window, else ivf',
     )
-    probes: int = Field(default=16, ge=1, le=4096, description="lists that an ivf index looks through")
+    probes: int = Field(default=20, ge=1, le=4096, description="lists that an ivf index looks through")
     ef: int = Field(
         default=800, ge=1, le=10_000, description="breadth of an hnsw search (HnswANNSimilarityEngine: 800)"
     )

@@ -41,7 +41,7 @@ def built(vectors: Array, kind: IndexKind) -> Any:
         half = faiss.ScalarQuantizer.QT_fp16
         index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(d), d, lists, half, faiss.METRIC_INNER_PRODUCT)
         # So many vectors are enough to place the lists, and fewer than that are no reason to warn.
-        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid, index.cp.niter = 1, 64, 10
         index.by_residual = False
         index.train(vectors)
     else:
