@@ -1,8 +1,8 @@
 """TwHIN ANN: the tweets nearest to the viewer in the space of dense embeddings.
 
 Stands in for the approximate index of twitter/the-algorithm
-(cr-mixer/…/similarity_engine/HnswANNSimilarityEngine.scala). faiss searches it exactly: the tweets of
-one day of a world that fits on a laptop are too few for an approximate index to pay.
+(cr-mixer/…/similarity_engine/HnswANNSimilarityEngine.scala): cosine, score = 1 − distance. `candidates.twhin.index`
+says when it is exact and when not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from candidates.retrieval import (
     showable,
     tweet_window,
 )
-from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
+from candidates.twhin.index import IndexKind, Tuning, built, search_parameters
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import group_rows
@@ -37,10 +38,14 @@ ASSETS = ("twhin.user_follow", "twhin.author_follow", "twhin.user_engagement", "
 
 
 class TweetVectors(NamedTuple):
-    """What can be found at one moment: tweet int32 [m], ascending; author int32 [m]; index: m unit vectors in faiss."""
+    """What can be found at one moment: tweet int32 [m], ascending; index: m unit vectors in faiss.
+
+    offsets: int64 [U + 1], rows: int32 [m]: the rows of `tweet` that each author wrote.
+    """
 
     tweet: Ints
-    author: Ints
+    offsets: Longs
+    rows: Ints
     index: Any
 
 
@@ -54,13 +59,21 @@ class TwHINANN(Source):
     followed, protected or suspended accounts or the viewer are left out.
     """
 
-    follow_share: float = Field(0.5, ge=0, le=1, description="share of the follow network in the similarity")
+    follow_share: float = Field(default=0.5, ge=0, le=1, description="share of the follow network in the similarity")
     signal: tuple[str, ...] = Field(
-        ("favorite",), min_length=1, description="engagements whose authors shape a tweet's vector"
+        default=("favorite",), min_length=1, description="engagements whose authors shape a tweet's vector"
     )
-    max_age_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours")
+    max_age_h: float = Field(default=24.0, gt=0, le=8760, description="oldest tweet, hours")
+    index: IndexKind = Field(
+        default="auto",
+        description='"exact", "ivf", "hnsw", or "auto": exact below 100,000 tweets of the window, else ivf',
+    )
+    probes: int = Field(default=20, ge=1, le=4096, description="lists that an ivf index looks through")
+    ef: int = Field(
+        default=800, ge=1, le=10_000, description="breadth of an hnsw search (HnswANNSimilarityEngine: 800)"
+    )
     max_results: int = Field(
-        400,
+        default=400,
         ge=1,
         le=2000,
         description="tweets returned at most (Home asks the tweet mixer for 400, the engine gives 200)",
@@ -99,13 +112,9 @@ class TwHINANN(Source):
         One request a search: in a search of many, faiss multiplies matrices, whose last bits depend on who else asks.
         """
         graph = view.following
-        edges = slice(int(graph.offsets[viewer]), int(graph.offsets[viewer + 1]))
-        network = np.zeros(view.user_count, np.bool_)
-        network[graph.targets[edges][graph.time_h[edges] < now_h]] = True
-        network[viewer] = True
-        others = np.packbits(~network[tweets.author], bitorder="little")
-        allowed = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(others))
-        scores, rows = tweets.index.search(query[None], min(self.max_results, tweets.tweet.size), params=allowed)
+        allowed = _allowed(graph.offsets, graph.targets, graph.time_h, viewer, now_h, tweets.offsets, tweets.rows)
+        parameters = search_parameters(tweets.index, faiss.IDSelectorBitmap(allowed), Tuning(self.probes, self.ef))
+        scores, rows = tweets.index.search(query[None], min(self.max_results, tweets.tweet.size), params=parameters)
         known = rows[0] >= 0
         return rows[0][known], scores[0][known]
 
@@ -130,10 +139,28 @@ class TwHINANN(Source):
             view.asset("twhin.user_follow"), view.asset("twhin.author_follow"),
             view.asset("twhin.user_engagement"), view.asset("twhin.author_engagement"), follow_share, engagement_share,
         )  # fmt: skip
-        index = faiss.IndexFlatIP(vector.shape[1])
-        index.add(vector)
         known = (tweet + first).astype(np.int32)
-        return TweetVectors(known, view.tweets["author"][known], index)
+        by_author = group_rows(view.tweets["author"][known].astype(np.int64), view.user_count)
+        return TweetVectors(known, *by_author, built(vector, self.index))
+
+
+@kernel
+def _allowed(
+    offsets: Longs, targets: Ints, time: Doubles, viewer: int, now: float, of_author: Longs, rows: Ints
+) -> Array:
+    """uint8 [m / 8]: a bit for each tweet, lowest first, 0 for those by the viewer or whom they follow."""
+    bits = np.full((rows.size + 7) // 8, 255, np.uint8)
+    for e in range(offsets[viewer] - 1, offsets[viewer + 1]):
+        if e < offsets[viewer]:
+            author = viewer
+        elif time[e] < now:
+            author = targets[e]
+        else:
+            continue
+        for place in range(of_author[author], of_author[author + 1]):
+            row = rows[place]
+            bits[row >> 3] &= np.uint8(255 ^ (1 << (row & 7)))
+    return bits
 
 
 @kernel

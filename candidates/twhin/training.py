@@ -1,14 +1,27 @@
-"""Stochastic training of translation embeddings, with negatives drawn from the same relation.
+"""Training of translation embeddings over a network with several relations and one table of entities.
 
-The logit of an edge (l, relation, r) is ⟨x_l + θ_relation, y_r⟩; the loss is binary cross-entropy with label 1 and
-weight 1 for edges, label 0 and weight 1 / (2 * negatives) for corrupted ones, `negatives` of them on either side
-(twitter/the-algorithm-ml, projects/twhin/models/models.py). As the paper means it and unlike that release, negatives
-are labelled 0, carry the translation too, and the translation is trained.
+The logit of an edge (l, relation, r) is ⟨x_l + θ_relation, x_r⟩ (El-Kishky et al., KDD 2022); x holds users and tweets
+alike. The loss is binary cross-entropy: label 1 and weight 1 for an edge, label 0 and total weight 1 for its corrupted
+versions, of two kinds as in the paper and PyTorch-BigGraph:
+
+- in the batch: edges of one relation stand in chunks of `CHUNK`; the logit of l_i with r_j, for the `negatives` edges j
+  that follow i in the chunk, is a corrupted right end of i and a corrupted left end of j at once;
+- uniform: `uniform` right ends drawn evenly from the entities that the relation has on its right.
+
+The release (twitter/the-algorithm-ml, projects/twhin/models/models.py) has three slips, which `as_released` repeats:
+negatives are labelled 1, carry no translation, and θ, drawn from [0, 1), is read past the gradient and never learns.
+There the translation is on the right, ⟨x_l, x_r + θ⟩, and all negatives are from the batch.
+
+A step takes `STEP` chunks: all gradients are of the state before it, summed by entity, then one step of row-wise
+Adagrad each. Gradients are computed chunk by chunk and applied entity by entity, in a fixed order, so the result is the
+same to the bit for any number of threads.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,61 +31,105 @@ from funnel.core.kernels import helper, kernel
 from funnel.core.progress import Progress
 from funnel.core.rng import stream
 
-CHUNK = 1_000_000  # edges between two signs of life; each copies the state once
+CHUNK = 64  # edges that are each other's negatives
+STEP = 32  # chunks between two updates, at most
+LEAST_STEPS = 50  # in a pass, while there are chunks for them
 
 
 class Relations(NamedTuple):
-    """Edges by relation: left, right int32 [E]; offsets int64 [N + 1], where each relation's edges stand."""
+    """Edges by relation: left, right int32 [E], entities; offsets int64 [N + 1], where each relation's edges stand."""
 
     left: Ints
     right: Ints
     offsets: Longs
 
 
-def train(
-    edges: Relations,
-    users: int,
-    dimension: int,
-    examples: int,
-    negatives: int,
-    learning_rate: float,
-    *,
-    seed: int,
-    purpose: str,
-    progress: Progress,
-) -> tuple[Array, Array]:
-    """(left, right) vectors, float32 [U, d]: left with the mean relation added; length 1, 0 where there is no edge."""
+class Recipe(NamedTuple):
+    """How to train; see the settings of `TwHIN`."""
+
+    dimension: int
+    examples: int
+    negatives: int
+    uniform: int
+    learning_rate: float
+    as_released: bool = False
+    threads: int = 2
+
+
+class Embedding(NamedTuple):
+    """entity: float32 [X, d], x of every entity, 0 for one without an edge; theta: float32 [N, d]."""
+
+    entity: Array
+    theta: Array
+
+
+def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose: str, progress: Progress) -> Embedding:
+    """Vectors of all entities and relations."""
     draws = stream(seed, purpose)
-    scale = 1.0 / math.sqrt(dimension)
-    left = (draws.standard_normal((users, dimension)) * scale).astype(np.float32)
-    right = (draws.standard_normal((users, dimension)) * scale).astype(np.float32)
-    count = edges.offsets.size - 1
-    theta = np.zeros((count, dimension), np.float32)
+    d, relations = recipe.dimension, edges.offsets.size - 1
+    x = (draws.standard_normal((entities, d)) / math.sqrt(d)).astype(np.float32)
+    theta = draws.random((relations, d), np.float32) if recipe.as_released else np.zeros((relations, d), np.float32)
     # Beside each vector stands its Adagrad state, one number a row.
-    squares_left, squares_right, squares_theta = (np.zeros(n, np.float32) for n in (users, users, count))
-    order = np.empty(0, np.int64)
-    with progress.bar(f"TwHIN ({purpose.rpartition('.')[2]})", examples) as bar:
-        for done in range(0, examples, CHUNK):
-            size = min(CHUNK, examples - done)
-            while order.size < size:
-                order = np.concatenate([order, draws.permutation(edges.left.size)])
-            left, right, theta, squares_left, squares_right, squares_theta = _descend(
-                edges.left, edges.right, edges.offsets, order[:size], left, right, theta,
-                squares_left, squares_right, squares_theta,
-                negatives, learning_rate, int(draws.integers(1, 2**62)),
-            )  # fmt: skip
-            order = order[size:]
-            bar.advance(size)
-    translated = left + np.average(theta, axis=0, weights=np.maximum(np.diff(edges.offsets), 1e-9))
-    return _scaled(translated, edges.left), _scaled(right, edges.right)
+    squares, theta_squares = np.zeros(entities, np.float32), np.zeros(relations, np.float32)
+    pools = [np.unique(edges.right[begin:end]) for begin, end in zip(edges.offsets, edges.offsets[1:], strict=False)]
+    uniform = 0 if recipe.as_released else recipe.uniform
+    with (
+        progress.bar(f"TwHIN ({purpose.rpartition('.')[2]})", recipe.examples) as bar,
+        ThreadPoolExecutor(recipe.threads) as pool,
+    ):
+        for chunks, relation in _steps(edges.offsets, recipe.examples, draws):
+            left, right = edges.left[chunks], edges.right[chunks]
+            other = [draws.choice(pools[r], CHUNK) for r in relation] if uniform else [right[0]] * relation.size
+            parts = np.array_split(np.arange(relation.size), min(recipe.threads, relation.size))
+            work = [
+                pool.submit(
+                    _gradients, left[part], right[part], np.stack(other)[part], relation[part], x, theta,
+                    recipe.negatives, uniform, recipe.as_released,
+                ) for part in parts
+            ]  # fmt: skip
+            found = [job.result() for job in work]
+            by_left, by_right, by_other, by_theta = (np.concatenate([part[k] for part in found]) for k in range(4))
+            who = np.concatenate([left.ravel(), right.ravel(), np.stack(other).ravel()[: by_other.size // d]])
+            slope = np.concatenate([part.reshape(-1, d) for part in (by_left, by_right, by_other)])
+            updates = [
+                pool.submit(_updated, who, slope, x, squares, recipe.learning_rate, shard, recipe.threads)
+                for shard in range(recipe.threads)
+            ]
+            for rows, moved, grown in (job.result() for job in updates):
+                x[rows], squares[rows] = moved, grown
+            if not recipe.as_released:
+                summed = np.zeros_like(theta)
+                np.add.at(summed, relation, by_theta)
+                theta_squares += (summed**2).mean(axis=1)
+                theta -= recipe.learning_rate * summed / (np.sqrt(theta_squares)[:, None] + np.float32(1e-8))
+            bar.advance(relation.size * CHUNK)
+    absent = np.ones(entities, np.bool_)
+    absent[edges.left] = absent[edges.right] = False
+    x[absent] = 0.0
+    return Embedding(x, theta)
 
 
-def _scaled(vectors: Array, present: Ints) -> Array:
-    out = np.zeros_like(vectors, dtype=np.float32)
-    rows = np.unique(present)
-    length = np.sqrt((vectors[rows].astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-    out[rows] = vectors[rows] / np.maximum(length, 1e-12)
-    return out
+def _steps(offsets: Longs, examples: int, draws: np.random.Generator) -> Iterator[tuple[Longs, Longs]]:
+    """(edges int64 [c, CHUNK], relation int64 [c]) of each step: passes over all edges until enough are visited.
+
+    In a pass each relation's edges are shuffled and cut into chunks, the last filled up with some that were there, and
+    all chunks are shuffled.
+    """
+    sizes = np.diff(offsets)
+    counts = -(-sizes // CHUNK)
+    left = -(-examples // CHUNK)
+    while left > 0 and sizes.any():
+        parts = [
+            np.resize(begin + draws.permutation(size), (count, CHUNK))
+            for begin, size, count in zip(offsets, sizes, counts, strict=False)
+            if size
+        ]
+        order = draws.permutation(counts.sum())[:left]
+        chunks, relation = np.concatenate(parts)[order], np.repeat(np.arange(counts.size), counts)[order]
+        width = int(np.clip(counts.sum() // LEAST_STEPS, 1, STEP))
+        for begin in range(0, order.size, width):
+            yield chunks[begin : begin + width], relation[begin : begin + width]
+        left -= order.size
 
 
 @helper
@@ -92,91 +149,105 @@ def _dot(a: Floats, b: Floats) -> Any:
 
 
 @helper
-def _add(vector: Floats, direction: Floats, factor: Any) -> None:
-    """vector += factor * direction."""
-    for c in range(vector.size):
-        vector[c] += factor * direction[c]
-
-
-@helper
-def _step(vectors: Array, squares: Floats, i: int, direction: Floats, factor: Any, square: Any, rate: Any) -> None:
-    """Row-wise Adagrad: vectors[i] −= rate * g / √squares[i], with g = factor * direction.
-
-    square: the mean square of the direction; squares[i]: the sum of the mean squares of g so far.
-    """
-    squares[i] += factor * factor * square
-    _add(vectors[i], direction, -rate * factor / (np.sqrt(squares[i]) + np.float32(1e-8)))
-
-
-@helper
-def _draw(counter: Any) -> Any:
-    """SplitMix64's finaliser: 63 random bits for each counter."""
-    x = np.uint64(counter)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((x ^ (x >> np.uint64(31))) >> np.uint64(1))
+def _push(g: Floats, h: Floats, a: Floats, b: Floats, label: Any, weight: Any) -> None:
+    """Add the gradient of weight * BCE(⟨a, b⟩, label) to g (of a) and h (of b)."""
+    error = weight * (np.float32(1.0) / (np.float32(1.0) + np.exp(-_dot(a, b))) - label)
+    for c in range(a.size):
+        g[c] += error * b[c]
+        h[c] += error * a[c]
 
 
 @kernel
-def _descend(
-    left: Ints,
-    right: Ints,
-    offsets: Longs,
-    order: Longs,
-    start_x: Array,
-    start_y: Array,
-    start_theta: Array,
-    start_x_squares: Floats,
-    start_y_squares: Floats,
-    start_theta_squares: Floats,
+def _gradients(  # noqa: PLR0912 — one pass over a chunk serves both kinds of negatives and both versions of the loss
+    left: Array,
+    right: Array,
+    other: Array,
+    relation: Longs,
+    x: Array,
+    theta: Array,
     negatives: int,
-    rate: float,
-    key: int,
-) -> tuple[Array, Array, Array, Floats, Floats, Floats]:
-    """Visit the edges of `order` one after the other; gives the new state."""
-    x, y, theta = start_x.copy(), start_y.copy(), start_theta.copy()
-    xs, ys, ts = start_x_squares.copy(), start_y_squares.copy(), start_theta_squares.copy()
-    d = x.shape[1]
-    query, gradient = np.empty(d, np.float32), np.empty(d, np.float32)
-    counter, golden = np.uint64(key), np.uint64(0x9E3779B97F4A7C15)
-    one, step, per_row = np.float32(1.0), np.float32(rate), np.float32(1.0 / d)
-    share = np.float32(1.0 / (2.0 * negatives))
-    for edge in order:
-        relation = np.searchsorted(offsets, edge, side="right") - 1
-        begin, size = offsets[relation], offsets[relation + 1] - offsets[relation]
-        u, a = left[edge], right[edge]
-        shift = theta[relation]
-        query[:] = x[u]
-        _add(query, shift, one)
-        gradient[:] = 0.0
-        square = _dot(query, query) * per_row
-        # The edge itself (n = 0) and corrupted right ends, all against one translated left end.
-        for n in range(negatives + 1):
-            other = a
-            if n > 0:
-                counter += golden
-                other = right[begin + _draw(counter) % size]
-                if other == a:
-                    continue
-            error = one / (one + np.exp(-_dot(query, y[other])))
-            error = error - one if n == 0 else error * share
-            _add(gradient, y[other], error)
-            _step(y, ys, other, query, error, square, step)
-        square = _dot(gradient, gradient) * per_row
-        _step(x, xs, u, gradient, one, square, step)
-        _step(theta, ts, relation, gradient, one, square, step)
-        gradient[:] = 0.0
-        author = y[a]
-        square = _dot(author, author) * per_row
-        for _ in range(negatives):  # corrupted left ends
-            counter += golden
-            other = left[begin + _draw(counter) % size]
-            if other == u:
-                continue
-            query[:] = x[other]
-            _add(query, shift, one)
-            error = share / (one + np.exp(-_dot(query, author)))
-            _add(gradient, query, error)
-            _step(x, xs, other, author, error, square, step)
-        _step(y, ys, a, gradient, one, _dot(gradient, gradient) * per_row, step)
-    return x, y, theta, xs, ys, ts
+    uniform: int,
+    released: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """(of left, right, other [c, CHUNK, d], of theta [c, d]), float32; `other` are the uniform negatives.
+
+    Without those, their gradients have length 0.
+    """
+    chunks, size, d = left.shape[0], left.shape[1], x.shape[1]
+    by_left, by_right = np.zeros((chunks, size, d), np.float32), np.zeros((chunks, size, d), np.float32)
+    by_other = np.zeros((chunks if uniform else 0, size, d), np.float32)
+    by_theta = np.zeros((chunks, d), np.float32)
+    query, ends = np.empty((size, d), np.float32), np.empty((size, d), np.float32)
+    drawn, shifted = np.empty((size, d), np.float32), np.empty(d, np.float32)
+    one, zero = np.float32(1.0), np.float32(0.0)
+    share = np.float32(1.0 / max(negatives + uniform, 1))
+    wrong = one if released else zero
+    for k in range(chunks):
+        shift = theta[relation[k]]
+        for i in range(size):
+            a, b = x[left[k, i]], x[right[k, i]]
+            for c in range(d):
+                query[i, c] = a[c] if released else a[c] + shift[c]
+                ends[i, c] = b[c]
+        for i in range(size if uniform else 0):
+            drawn[i] = x[other[k, i]]
+        for i in range(size):
+            if released:
+                for c in range(d):
+                    shifted[c] = ends[i, c] + shift[c]
+                _push(by_left[k, i], by_right[k, i], query[i], shifted, one, one)
+            else:
+                _push(by_left[k, i], by_right[k, i], query[i], ends[i], one, one)
+            for n in range(1, negatives + 1):
+                j = (i + n) % size
+                if left[k, i] != left[k, j] and right[k, i] != right[k, j]:
+                    _push(by_left[k, i], by_right[k, j], query[i], ends[j], wrong, share)
+            for n in range(uniform):
+                j = (i + n) % size
+                if other[k, j] != right[k, i]:
+                    _push(by_left[k, i], by_other[k, j], query[i], drawn[j], zero, share)
+        for i in range(size):
+            for c in range(d):
+                by_theta[k, c] += by_left[k, i, c]
+    return by_left, by_right, by_other, by_theta
+
+
+@kernel
+def _updated(
+    who: Ints, slope: Array, x: Array, squares: Floats, rate: float, shard: int, shards: int
+) -> tuple[Longs, Array, Floats]:
+    """(rows, their new vectors, their new squares) of the entities of one shard, each after one step of Adagrad.
+
+    squares[i] grows by the mean square of the summed gradient g; x[i] −= rate * g / √squares[i].
+    """
+    width = 1
+    while width < 2 * who.size:
+        width *= 2
+    slot = np.full(width, -1, np.int32)  # a hash table of open addresses: which of `rows` an entity is
+    rows, count, d = np.empty(who.size, np.int64), 0, x.shape[1]
+    total = np.empty((who.size, d), np.float32)
+    for n in range(who.size):
+        entity = np.int64(who[n])
+        if entity % shards != shard:
+            continue
+        at = ((entity * 0x9E3779B97F4A7C1) >> 20) & (width - 1)
+        while slot[at] >= 0 and rows[slot[at]] != entity:
+            at = (at + 1) & (width - 1)
+        place = slot[at]
+        if place < 0:
+            place = slot[at] = count
+            rows[count] = entity
+            total[count] = slope[n]
+            count += 1
+        else:
+            for c in range(d):
+                total[place, c] += slope[n, c]
+    moved, grown = total[:count], np.empty(count, np.float32)
+    step = np.float32(rate)
+    for place in range(count):
+        g, entity = moved[place], rows[place]
+        grown[place] = squares[entity] + _dot(g, g) / np.float32(d)
+        factor = step / (np.sqrt(grown[place]) + np.float32(1e-8))
+        for c in range(d):
+            g[c] = x[entity, c] - factor * g[c]
+    return rows[:count].copy(), moved.copy(), grown
