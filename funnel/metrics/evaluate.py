@@ -59,7 +59,7 @@ class Judge:
         scene = Scene(world, at_h)
         viewers = np.unique(viewers).astype(np.int32)
         known = reference(scene, viewers, size=size, seed=seed, progress=progress)
-        return cls(scene, viewers, known, _later(scene, viewers), seed)
+        return cls(scene, viewers, known, later_lists(scene, viewers), seed)
 
     def observe(
         self,
@@ -113,7 +113,7 @@ class Judge:
         return replace(outcome, per_viewer={**outcome.per_viewer, **more})
 
 
-def _later(scene: Scene, viewers: Ints) -> Lists | None:
+def later_lists(scene: Scene, viewers: Ints) -> Lists | None:
     """What the viewers engaged with after the moment; None if nobody did."""
     offsets, tweets = scene.later
     if not tweets.size:

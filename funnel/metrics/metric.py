@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from funnel.core.arrays import Doubles
 from funnel.core.errors import ConfigError, nearest
@@ -24,6 +24,7 @@ from funnel.metrics.scene import Scene
 Statistic: TypeAlias = Callable[[Doubles], Doubles]
 Measured: TypeAlias = Doubles | Statistic | float
 Measure: TypeAlias = Callable[[Outcome, Scene], Mapping[str, Measured]]
+F = TypeVar("F", bound=Callable[[Outcome, Scene], Measured | Mapping[str, Measured]])
 Better: TypeAlias = Literal["higher", "lower", "neither"]
 Need: TypeAlias = Literal["truth", "best", "later", "candidates", "chronological", "full pool"]
 
@@ -61,12 +62,10 @@ def metric(
     source: str,
     needs: tuple[Need, ...] = (),
     each: str = "",
-) -> Callable[[Callable[[Outcome, Scene], Measured | Mapping[str, Measured]]], Callable[[Outcome, Scene], object]]:
+) -> Callable[[F], F]:
     """Declare a metric; the function's docstring is its meaning."""
 
-    def declare(
-        function: Callable[[Outcome, Scene], Measured | Mapping[str, Measured]],
-    ) -> Callable[[Outcome, Scene], object]:
+    def declare(function: F) -> F:
         def compute(outcome: Outcome, scene: Scene) -> Mapping[str, Measured]:
             found = function(outcome, scene)
             if isinstance(found, Mapping):

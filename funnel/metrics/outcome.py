@@ -152,13 +152,15 @@ def collect(
     size: int | None = None,
     looks: Iterable[Look] = (),
     view: PlatformView | None = None,
+    known_as: str | None = None,
     micro_batch: int = MICRO_BATCH,
     progress: Progress = SILENT,
 ) -> Outcome:
     """Run a funnel for some viewers at the scene's moment.
 
     size: tweets on a page, if not what the last selector says. looks: functions that see each micro-batch with all its
-    candidates. view: of the same moment with the funnel's assets, to share what sources derive from it.
+    candidates. view: of the same moment with the funnel's assets, to share what sources derive from it. known_as: the hash
+    of the configuration, if not the funnel's own.
     """
     funnel.ensure_trained(progress=progress)
     if funnel.world.hash != scene.world.hash:
@@ -185,7 +187,7 @@ def collect(
     per_viewer = {name: np.concatenate([counted[name] for _, counted in parts]) for name in parts[0][1]}
     offsets = np.concatenate([[0], np.cumsum(per_viewer.pop("shown"))]).astype(np.int64)
     about = {
-        "funnel": funnel.name, "funnel_hash": funnel.hash, "world": funnel.world.name,
+        "funnel": funnel.name, "funnel_hash": funnel.hash if known_as is None else known_as, "world": funnel.world.name,
         "world_hash": funnel.world.hash, "seed": seed, "at_h": scene.at_h, "size": size,
     }  # fmt: skip
     return Outcome(about, viewers.astype(np.int32), offsets, page, stages, sources, per_viewer, wall_ms)

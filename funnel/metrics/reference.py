@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +16,7 @@ from pydantic.dataclasses import dataclass as configured
 from funnel.compose import Slot, load_funnel, read_slots
 from funnel.core.arrays import Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.errors import DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, Source
 from funnel.core.tables import RETWEET
@@ -25,8 +27,9 @@ from funnel.metrics.scene import Scene
 from funnel.oracle_stage import OracleValue, SeesTruth
 from funnel.pipeline import Funnel
 
+CHANCE_FILE, NEWEST_FILE, DEPTH_FILE = "chance.safetensors", "chronological.safetensors", "best.safetensors"
 DEPTH = 100  # of the lists of true bests that recall is measured against
-_AT_ONCE = 8  # requests of the best page in a micro-batch: each looks at all tweets of two days
+_AT_ONCE = 2  # requests of the best page in a micro-batch: each looks at all tweets of two days
 
 
 @configured(config=STRICT, kw_only=True)
@@ -81,20 +84,46 @@ class Reference:
     best: Outcome | None
     top: Lists | None
 
+    @classmethod
+    def kept(
+        cls, folder: Path, scene: Scene, viewers: Ints, *, size: int, seed: int = 0, progress: Progress = SILENT
+    ) -> Reference:
+        """From a folder, where it is computed once; the folder must be for these viewers, scene, size and seed alone."""
+        deep = DEPTH_FILE if scene.has_truth else CHANCE_FILE
+        try:
+            chance, newest, best = (Outcome.load(folder / name) for name in (CHANCE_FILE, NEWEST_FILE, deep))
+        except DataError:
+            made, deepest = _computed(scene, viewers, size=size, seed=seed, depth=DEPTH, progress=progress)
+            made.chance.save(folder / CHANCE_FILE)
+            made.chronological.save(folder / NEWEST_FILE)
+            if deepest is not None:
+                deepest.save(folder / DEPTH_FILE)
+            return made
+        if not scene.has_truth:
+            return cls(chance, newest, None, None)
+        return cls(chance, newest, _cut(best, size), _lists(_cut(best, DEPTH)))
+
 
 def reference(
     scene: Scene, viewers: Ints, *, size: int, seed: int = 0, depth: int = DEPTH, progress: Progress = SILENT
 ) -> Reference:
     """The references for some viewers, ascending; size: tweets on a page; depth: of the lists of true bests."""
+    return _computed(scene, viewers, size=size, seed=seed, depth=depth, progress=progress)[0]
+
+
+def _computed(
+    scene: Scene, viewers: Ints, *, size: int, seed: int, depth: int, progress: Progress
+) -> tuple[Reference, Outcome | None]:
+    """The references, and the best pages as deep as the lists."""
     chance = collect(load_funnel("random", scene.world), viewers, scene=scene, seed=seed, size=size, progress=progress)
     newest = load_funnel("chronological", scene.world)
     chronological = collect(newest, viewers, scene=scene, seed=seed, size=size, progress=progress)
     if not scene.has_truth:
-        return Reference(chance, chronological, None, None)
+        return Reference(chance, chronological, None, None), None
     deep = collect(
         best_funnel(scene, max(depth, size)), viewers, scene=scene, seed=seed, micro_batch=_AT_ONCE, progress=progress
     )
-    return Reference(chance, chronological, _cut(deep, size), _lists(_cut(deep, depth)))
+    return Reference(chance, chronological, _cut(deep, size), _lists(_cut(deep, depth))), deep
 
 
 def best_funnel(scene: Scene, size: int) -> Funnel:
