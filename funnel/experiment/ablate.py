@@ -291,7 +291,7 @@ class _Work:
 
 
 def changed(base: Outcome, other: Outcome) -> tuple[float, float]:
-    """(share of viewers whose page has other tweets or another order, share of those with another number of modules)."""
+    """Shares of viewers whose page has other tweets or another order, and of those with another number of modules."""
     same_length = base.counts == other.counts
     differs = ~same_length
     width = int(max(base.counts.max(initial=0), other.counts.max(initial=0), 1))

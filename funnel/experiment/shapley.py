@@ -4,10 +4,10 @@
 
 where v is the mean expected value of the page of a funnel that has these stages alone: a ranker that is not there is
 replaced by a lottery, a selector by the order of scores and the cut to the page's size, and without any source the page
-is empty and worth nothing. The values add up to v(all) − v(none) exactly, whatever orders were drawn. Each order is used
-forwards and backwards (antithetic sampling), which removes most of the noise from where in the order a stage falls; the
-standard error is that of the pairs. Source: Shapley, 1953; sampling: Castro, Gómez & Tejada, Computers & OR 36, 2009;
-antithetic pairs: Mitchell et al., JMLR 23, 2022.
+is empty and worth nothing. The values add up to v(all) − v(none) exactly, whatever orders were drawn. Each order is
+used forwards and backwards (antithetic sampling), which removes most of the noise from where in the order a stage
+falls; the standard error is that of the pairs. Source: Shapley, 1953; sampling: Castro, Gómez & Tejada, Computers & OR
+36, 2009; antithetic pairs: Mitchell et al., JMLR 23, 2022.
 """
 
 from __future__ import annotations

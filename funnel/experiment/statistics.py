@@ -1,7 +1,7 @@
 """Differences between two funnels with intervals, by a bootstrap over viewers that keeps pairs together.
 
-Viewers are drawn with replacement; both funnels, and all metrics, are recomputed on the same draws. The 95 % interval of
-a mean is the percentile interval of its draws. A statistic of the whole world (Gini, coverage) depends on how many
+Viewers are drawn with replacement; both funnels, and all metrics, are recomputed on the same draws. The 95 % interval
+of a mean is the percentile interval of its draws. A statistic of the whole world (Gini, coverage) depends on how many
 different viewers there are, so that its draws are off centre: they are shifted to have the estimate as their mean.
 
     p = 2 (1 − Φ(|difference| / sd of the draws))        corrected for the number of metrics by Holm's procedure
@@ -9,9 +9,9 @@ different viewers there are, so that its draws are off centre: they are shifted 
     viewers needed = ((z_0.975 + z_0.8) sd of the differences / difference)²
 
 are, in order, a normal test, an effect in standard deviations (as audits report it: Milli et al., 2025), and the number
-of viewers with which a difference of this size is found four times in five at the level of 5 %. Sources: Efron & Tibshirani,
-An Introduction to the Bootstrap, 1993; Sakai, SIGIR 2006 (paired bootstrap over users); Holm, Scandinavian Journal of
-Statistics 6, 1979.
+of viewers with which a difference of this size is found four times in five at the level of 5 %. Sources: Efron &
+Tibshirani, An Introduction to the Bootstrap, 1993; Sakai, SIGIR 2006 (paired bootstrap over users); Holm, Scandinavian
+Journal of Statistics 6, 1979.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from funnel.core import rng
 from funnel.core.arrays import Bools, Doubles
-from funnel.metrics.metric import Measures, declared
+from funnel.metrics.metric import Measures, declared, is_declared
 
 RESAMPLES = 2_000
 RESAMPLES_OF_STATISTICS = 200  # each sorts all authors
@@ -36,9 +36,9 @@ Z_LEVEL, Z_POWER = 1.959964, 0.841621  # quantiles 0.975 and 0.8 of the normal d
 class Effect:
     """How one metric differs between two funnels.
 
-    a, b: the metric of each; difference = b − a with its interval; p, p_holm; effect_sd: in standard deviations over the
-    viewers of a; viewers: with a value in both; viewers_needed: to find a difference of this size; verdict: "better",
-    "worse", "differs" or "no difference shown". NaN where a number does not exist.
+    a, b: the metric of each; difference = b − a with its interval; p, p_holm; effect_sd: in standard deviations over
+    the viewers of a; viewers: with a value in both; viewers_needed: to find a difference of this size; verdict:
+    "better", "worse", "differs" or "none shown". NaN where a number does not exist.
     """
 
     metric: str
@@ -141,7 +141,7 @@ def corrected(found: Sequence[Effect]) -> list[Effect]:
 
 
 def holm_corrected(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: sorted ascending, the i-th of m becomes the largest (m − j) p_j of j <= i, at most 1.
+    """Holm's step-down correction: sorted ascending, the i-th of m is the largest (m − j) p_j of j <= i, at most 1.
 
     NaN stays NaN and does not count.
     """
@@ -156,15 +156,15 @@ def holm_corrected(p: Sequence[float]) -> list[float]:
 
 def _verdict(effect: Effect, p: float) -> str:
     if not p < 1 - LEVEL:
-        return "no difference shown"
-    better = declared(effect.metric).better
+        return "none shown"
+    better = declared(effect.metric).better if is_declared(effect.metric) else "neither"
     if better == "neither":
         return "differs"
     return "better" if (effect.difference > 0) == (better == "higher") else "worse"
 
 
 def over_worlds(name: str, a: Sequence[float], b: Sequence[float]) -> Effect:
-    """The difference of K whole worlds, each run with both funnels: Student's t interval of the K paired differences."""
+    """The difference over K whole worlds, each run with both funnels: Student's t interval of K paired differences."""
     from scipy.stats import t  # only replicates of worlds need it
 
     one, other = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)

@@ -1,7 +1,7 @@
 """Variants of a funnel in which a stage is left out, or another takes its place.
 
 A variant shares the stages of its funnel, and with them all that they learnt: nothing here learns again, unless a batch
-job is left out (see `without_job`). What takes the place of a ranker:
+job is left out (`funnel.experiment.jobs`). What takes the place of a ranker:
 
     removed   nobody: all candidates go on, in no order of its own
     random    a number drawn for the viewer, the tweet and the moment
@@ -94,8 +94,8 @@ class Variant:
 def variants(funnel: Funnel, scene: Scene, stages: Sequence[str] | None = None) -> tuple[list[Variant], list[str]]:
     """(each stage left out in every way there is, why some cannot be): of all stages or of those named.
 
-    The heads of the heavy ranker and the value that weighs them are one: `heavy_ranker` stands for both. ConfigError for
-    a stage that the funnel does not have.
+    The heads of the heavy ranker and the value that weighs them are one: `heavy_ranker` stands for both. ConfigError
+    for a stage that the funnel does not have.
     """
     names = [slot.name for slot in funnel.stages]
     for name in stages or ():
@@ -133,7 +133,7 @@ def left_out(funnel: Funnel, which: Sequence[tuple[str, str]], scene: Scene) -> 
         if slot.name not in ways:
             kept.append(slot)
         else:
-            kept += _in_place_of(funnel, slot, ways[slot.name], heads, scene)
+            kept += _in_place_of(slot, ways[slot.name], heads, scene)
     return with_stages(funnel, kept, f"{funnel.name} without {', '.join(name for name, _ in which) or 'nothing'}")
 
 
@@ -167,7 +167,7 @@ def _ways(funnel: Funnel, slot: Slot, scene: Scene) -> list[str]:
     return [REMOVED, RANDOM, *truth] if slot.keep is not None else [REMOVED]
 
 
-def _in_place_of(funnel: Funnel, slot: Slot, how: str, heads: Sequence[str], scene: Scene) -> list[Slot]:
+def _in_place_of(slot: Slot, how: str, heads: Sequence[str], scene: Scene) -> list[Slot]:
     """What stands where a stage stood."""
     part = slot.part
     if isinstance(part, Selector):

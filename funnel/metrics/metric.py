@@ -141,6 +141,11 @@ def declared(name: str) -> Metric:
     return METRICS[key]
 
 
+def is_declared(name: str) -> bool:
+    """Whether a measured name belongs to a metric of this package."""
+    return any(name == key or name.startswith(f"{key}.") for key in METRICS)
+
+
 def metric_rows() -> list[dict[str, str]]:
     """One row a metric, for lists and documents."""
     return [

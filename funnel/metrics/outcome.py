@@ -159,8 +159,8 @@ def collect(
     """Run a funnel for some viewers at the scene's moment.
 
     size: tweets on a page, if not what the last selector says. looks: functions that see each micro-batch with all its
-    candidates. view: of the same moment with the funnel's assets, to share what sources derive from it. known_as: the hash
-    of the configuration, if not the funnel's own.
+    candidates. view: of the same moment with the funnel's assets, to share what sources derive from it. known_as: the
+    hash of the configuration, if not the funnel's own.
     """
     funnel.ensure_trained(progress=progress)
     if funnel.world.hash != scene.world.hash:

@@ -88,7 +88,7 @@ class Reference:
     def kept(
         cls, folder: Path, scene: Scene, viewers: Ints, *, size: int, seed: int = 0, progress: Progress = SILENT
     ) -> Reference:
-        """From a folder, where it is computed once; the folder must be for these viewers, scene, size and seed alone."""
+        """From a folder, where it is computed once; the folder is for these viewers, scene, size and seed alone."""
         deep = DEPTH_FILE if scene.has_truth else CHANCE_FILE
         try:
             chance, newest, best = (Outcome.load(folder / name) for name in (CHANCE_FILE, NEWEST_FILE, deep))
