@@ -85,6 +85,10 @@ def compare(
         _compare_worlds(what, set_, world, viewers, at, seed, worlds, days, metric, csv, as_json=as_json)
         return
     progress, loaded = _load_world(world)
+    if viewer is not None:
+        from funnel import ask
+
+        ask.one_viewer(viewer, loaded.meta)
     funnels = _funnels(what, set_, loaded)
     comparison = _compare(funnels, loaded, viewers, at, seed, progress)
     moved = _moved(funnels, viewer, at, seed, loaded) if viewer is not None else []
@@ -241,7 +245,7 @@ def _moved(
 
 
 def _asked(world: World, viewers: str, at: str | None, seed: int) -> tuple[Ints, float | None]:
-    """(viewers, moment): a sample of more viewers than there are is all of them, so that small worlds need no option."""
+    """(viewers, moment); more viewers than there are means all, so that small worlds need no option."""
     from funnel import ask
 
     meta = world.meta

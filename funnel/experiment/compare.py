@@ -229,18 +229,17 @@ def _check(funnels: Sequence[Funnel], viewers: Ints) -> None:
 def _flow(outcome: Outcome) -> list[tuple[str, float | None, float]]:
     """(stage, candidates in, candidates out), per request; sources have no candidates in."""
     requests = max(len(outcome), 1)
-    alive = float(outcome.per_viewer["retrieved"].sum()) / requests
+    alive, found = int(outcome.per_viewer["retrieved"].sum()), outcome.per_viewer["found"].sum(axis=0)
     rows: list[tuple[str, float | None, float]] = []
     for place, (name, kind) in enumerate(outcome.stages):
         if kind == "source":
-            number = outcome.sources.index(name)
-            rows.append((name, None, float(outcome.per_viewer["found"][:, number].sum()) / requests))
+            rows.append((name, None, int(found[outcome.sources.index(name)]) / requests))
         elif kind == "merge":
-            rows.append((name, float(outcome.per_viewer["found"].sum()) / requests, alive))
+            rows.append((name, int(found.sum()) / requests, alive / requests))
         elif kind != "mixer":
-            gone = float(outcome.per_viewer["removed"][:, place].sum()) / requests
-            rows.append((name, alive, alive - gone))
-            alive -= gone
+            left = alive - int(outcome.per_viewer["removed"][:, place].sum())
+            rows.append((name, alive / requests, left / requests))
+            alive = left
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import polars as pl
 from funnel import __version__
 from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Ints, Longs
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
 from funnel.experiment.compare import Against, overlap
 from funnel.experiment.statistics import Resamples, effects
+from funnel.features import hydrate
 from funnel.metrics import Outcome, Scene, check_comparable, measure
 from funnel.store import read_json
 from funnel.world import World
@@ -64,6 +67,7 @@ def compare_runs(a: Path, b: Path, *, metrics_seed: int = 0) -> Against:
     one, other = one.of_viewers(_rows(one, both)), other.of_viewers(_rows(other, both))
     check_comparable(one, other)
     scene = Scene(_world_of(one), float(one.about["at_h"]))
+    one, other = _completed(one, scene), _completed(other, scene)
     resamples = Resamples.of(len(one), seed=metrics_seed)
     found = effects(measure(one, scene), measure(other, scene), resamples)
     left_out = ("page.modules",)  # a run does not keep them
@@ -77,6 +81,13 @@ def _world_of(outcome: Outcome) -> World:
         what = f"is of world {outcome.about['world']!r} as {outcome.about['world_hash']}, which is now {world.hash}"
         raise ConfigError(f"run of {outcome.name!r}", f"{what} — simulate again")
     return world
+
+
+def _completed(outcome: Outcome, scene: Scene) -> Outcome:
+    """With the columns that a run has only if one of its stages needed them."""
+    requests = Requests.of(outcome.viewers, scene.at_h, scene.world.view(scene.at_h))
+    page = hydrate(CandidateBatch(requests, outcome.offsets, {"tweet": outcome.page["tweet"]}), ("in_network", "age_h"))
+    return replace(outcome, page={**outcome.page, **{name: page[name] for name in ("author", "in_network", "age_h")}})
 
 
 def _rows(outcome: Outcome, viewers: Ints) -> Longs:

@@ -14,11 +14,12 @@ from __future__ import annotations
 from funnel.metrics import creators, diversity, page, society, stages
 from funnel.metrics.evaluate import Judge
 from funnel.metrics.metric import METRICS, Measures, Metric, declared, measure, metric_rows
-from funnel.metrics.outcome import Outcome, check_comparable, collect, joined
-from funnel.metrics.reference import Reference, reference
+from funnel.metrics.outcome import Outcome, check_comparable, collect, joined, redrawn
+from funnel.metrics.reference import Reference, references
 from funnel.metrics.scene import Scene
 
 __all__ = [
     "METRICS", "Judge", "Measures", "Metric", "Outcome", "Reference", "Scene", "check_comparable", "collect",
-    "creators", "declared", "diversity", "joined", "measure", "metric_rows", "page", "reference", "society", "stages",
+    "creators", "declared", "diversity", "joined", "measure", "metric_rows", "page", "redrawn", "references",
+    "society", "stages",
 ]  # fmt: skip

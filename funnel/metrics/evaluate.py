@@ -20,7 +20,7 @@ from funnel.core.world import PlatformView
 from funnel.metrics.creators import beside_chronological
 from funnel.metrics.looks import BEST, Lists, ndcg, scored_rows, true_best, whereabouts
 from funnel.metrics.outcome import Look, Outcome, collect, stage_list
-from funnel.metrics.reference import Reference, reference
+from funnel.metrics.reference import Reference, references
 from funnel.metrics.scene import Scene
 from funnel.pipeline import VALUE, Funnel
 from funnel.trace import BatchTrace
@@ -58,7 +58,7 @@ class Judge:
         """With references of `size` tweets for these viewers (int32, ascending) at a moment (see `Scene`)."""
         scene = Scene(world, at_h)
         viewers = np.unique(viewers).astype(np.int32)
-        known = reference(scene, viewers, size=size, seed=seed, progress=progress)
+        known = references(scene, viewers, size=size, seed=seed, progress=progress)
         return cls(scene, viewers, known, later_lists(scene, viewers), seed)
 
     def observe(

@@ -207,6 +207,17 @@ def joined(parts: list[Outcome]) -> Outcome:
     )
 
 
+def redrawn(outcome: Outcome, scene: Scene, seed: int) -> Outcome:
+    """The same pages with another draw of what the viewers do."""
+    oracle = scene.world.oracle
+    if oracle is None:
+        raise ConfigError(f"world {scene.world.name!r}", "has no truth, so nobody knows what its people would do")
+    viewer, place = outcome.viewers[outcome.request], outcome.place.astype(np.int32)
+    did = oracle.react(viewer, outcome.page["tweet"], place, np.full(place.size, scene.at_h), seed=seed)
+    drawn = {f"did.{name}": np.ascontiguousarray(did[:, code]) for code, name in enumerate(ACTION_NAMES)}
+    return replace(outcome, about={**outcome.about, "seed": seed}, page={**outcome.page, **drawn})
+
+
 def check_comparable(a: Outcome, b: Outcome) -> None:
     """ConfigError unless both are of the same requests: world, seed, moment and viewers."""
     for key in _SAME:

@@ -104,7 +104,7 @@ class Reference:
         return cls(chance, newest, _cut(best, size), _lists(_cut(best, DEPTH)))
 
 
-def reference(
+def references(
     scene: Scene, viewers: Ints, *, size: int, seed: int = 0, depth: int = DEPTH, progress: Progress = SILENT
 ) -> Reference:
     """The references for some viewers, ascending; size: tweets on a page; depth: of the lists of true bests."""
