@@ -89,7 +89,9 @@ def effects(a: Measures, b: Measures, resamples: Resamples, *, metrics: Iterable
     weights = np.concatenate([np.ones((1, resamples.weights.shape[1])), resamples.weights[:RESAMPLES_OF_STATISTICS]])
     for name in wanted(a.statistics, b.statistics):
         one, other = a.statistics[name](weights), b.statistics[name](weights)
-        found.append(_of_draws(name, float(one[0]), float(other[0]), other[1:] - one[1:], weights.shape[1]))
+        with np.errstate(invalid="ignore"):  # a ratio with nothing below the line
+            draws = other[1:] - one[1:]
+        found.append(_of_draws(name, float(one[0]), float(other[0]), draws, weights.shape[1]))
     return corrected(found)
 
 

@@ -26,7 +26,7 @@ Measured: TypeAlias = Doubles | Statistic | float
 Measure: TypeAlias = Callable[[Outcome, Scene], Mapping[str, Measured]]
 F = TypeVar("F", bound=Callable[[Outcome, Scene], Measured | Mapping[str, Measured]])
 Better: TypeAlias = Literal["higher", "lower", "neither"]
-Need: TypeAlias = Literal["truth", "best", "later", "candidates", "chronological", "full pool"]
+Need: TypeAlias = Literal["truth", "counts", "best", "later", "candidates", "chronological", "full pool"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def missing(one: Metric, outcome: Outcome) -> list[str]:
     """What the metric needs and is not there."""
     there = {
         "truth": outcome.has_truth,
+        "counts": "removed" in outcome.per_viewer,
         "best": "left.best" in outcome.per_viewer,
         "later": "left.later" in outcome.per_viewer,
         "candidates": "kept_best" in outcome.per_viewer,

@@ -25,6 +25,7 @@ _ASH = "All-Scenario Hitrate: Zhang et al., arXiv:2305.13647"
     chance="1 − share removed",
     ceiling="1",
     source=_LCRON,
+    needs=("counts",),
     each="stage",
 )
 def survival(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:
@@ -40,6 +41,7 @@ def survival(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:
     chance="–",
     ceiling="–",
     source="cost: Twitter's engineering blog, 2023-03-31",
+    needs=("counts",),
     each="stage",
 )
 def candidates(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:
@@ -165,6 +167,7 @@ def consistency_ndcg(outcome: Outcome, scene: Scene) -> Doubles:
     chance="page / candidates",
     ceiling="1",
     source=_LCRON,
+    needs=("counts",),
     each="source",
 )
 def source_survival(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:

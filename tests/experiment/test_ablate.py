@@ -264,10 +264,9 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
 
 
 def test_common_random_numbers_make_differences_less_noisy() -> None:
-    # The same pages but for one boost: with one seed for both most reactions are the same and cancel.
+    # Pages of ten tweets and the same without the last: with one seed only the noise of one tweet is left, not of 19.
     scene = Scene(tiny(), weights={"favorite": 1.0, "dwell": 0.5})  # frequent ones, so that 30 draws suffice
-    other = left_out(cheap(), [("out_of_network", "removed")], scene)
-    pages = [collect(funnel, viewers(), scene=scene) for funnel in (cheap(), other)]
+    pages = [collect(funnel, viewers(), scene=scene) for funnel in (cheap(), cheap(size=9))]
     noise = {}
     for name, shift in {"common": 0, "own": 1000}.items():
         differences = []
@@ -276,7 +275,7 @@ def test_common_random_numbers_make_differences_less_noisy() -> None:
             a, b = (value_realised(outcome, scene) for outcome in drawn)
             differences.append((b - a).mean())
         noise[name] = float(np.var(differences))
-    assert noise["common"] < noise["own"] / 2
+    assert noise["common"] < noise["own"] / 5
 
 
 def test_pages_that_differ_in_order_alone_are_changed(scene: Scene) -> None:
