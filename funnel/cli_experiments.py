@@ -273,31 +273,32 @@ def _wanted(name: str, asked: Sequence[str] | None) -> bool:
 def _show_pair(
     one: Against, chance: Mapping[str, float], best: Mapping[str, float], asked: Sequence[str] | None
 ) -> None:
-    rows = [
-        _effect_row(effect.as_json()) | _levels(effect.metric, chance, best)
-        for effect in one.effects
-        if _wanted(effect.metric, asked)
-    ]
+    shown = [effect.as_json() for effect in one.effects if _wanted(effect.metric, asked)]
     pages = {name.replace("_", " "): round(value, 4) for name, value in one.overlap.items() if math.isfinite(value)}
     from funnel.report import fields
 
     _show(fields({"a": one.a, "b": one.b, **pages}, title="Pages of both"))
     if one.stages:
         _show(_rows(one.stages, "Stages: candidates per request"))
-    _show(_rows(rows, "Differences b − a, 95 % intervals (bootstrap over viewers, pairs kept), p by Holm"))
+    _show(_rows([_level_row(effect, chance, best) for effect in shown], "Metrics"))
+    title = "Differences b − a: 95 % by bootstrap over viewers with pairs kept, p by Holm, viewers needed to show it"
+    _show(_rows([_effect_row(effect) for effect in shown], title))
 
 
-def _levels(name: str, chance: Mapping[str, float], best: Mapping[str, float]) -> dict[str, object]:
-    return {"chance": chance.get(name), "best": best.get(name)} if chance else {}
+def _level_row(
+    effect: Mapping[str, object], chance: Mapping[str, float], best: Mapping[str, float]
+) -> dict[str, object]:
+    """The metric of both funnels, beside a page by lot and the best page."""
+    name = str(effect["metric"])
+    levels = {"chance": chance.get(name), "best": best.get(name)} if chance else {}
+    return {"metric": name, "a": effect["a"], "b": effect["b"], **levels}
 
 
 def _effect_row(effect: Mapping[str, object]) -> dict[str, object]:
     low, high = (_number(effect[name]) for name in ("low", "high"))
     return {
         "metric": effect["metric"],
-        "a": effect["a"],
-        "b": effect["b"],
-        "b − a": effect["difference"],
+        "b − a": _number(effect["difference"]),
         "95 %": f"{low} … {high}",
         "in sd": _number(effect["effect_sd"], digits=2),
         "p": _number(effect["p_holm"], digits=2),
