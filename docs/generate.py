@@ -1,6 +1,6 @@
 """Writes the pages of docs/ that the code knows best, and the README's map of stages.
 
-python docs/generate.py            # write: docs/{cli,stages,features,realism}.md, the map in README.md
+python docs/generate.py            # write: docs/{cli,stages,features,realism,metrics}.md, the map in README.md
 python docs/generate.py --check    # only say what is out of date; exit code 1 if anything is
 python docs/generate.py --timeline # also put a real timeline into README.md (builds and trains if need be)
 """
@@ -22,6 +22,7 @@ import yaml
 from funnel.catalogue import feature_rows, first_line, setting_rows
 from funnel.cli import app
 from funnel.compose import about_funnel, funnel_names, stage_classes
+from funnel.metrics import metric_rows
 from funnel.realism.page import learnability_table, markdown_gaps, markdown_table
 from funnel.realism.report import rows as statistic_rows
 
@@ -29,9 +30,9 @@ ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by docs/generate.py (`make docs`); edits are lost. -->\n"
 MAP_FUNNEL = "twitter_2023"
 COMMANDS = (
-    "simulate", "loop", "explain", "diff", "train", "train random-data", "train heavy", "parity",
+    "simulate", "loop", "explain", "diff", "compare", "ablate", "train", "train random-data", "train heavy", "parity",
     "world build", "world import", "world describe", "world list",
-    "list stages", "list features", "list funnels", "list worlds",
+    "list stages", "list features", "list metrics", "list funnels", "list worlds",
 )  # fmt: skip
 KINDS = {
     "job": "Batch jobs",
@@ -52,6 +53,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "stages.md": stages_page(),
         ROOT / "docs" / "features.md": features_page(),
         ROOT / "docs" / "realism.md": realism_page(),
+        ROOT / "docs" / "metrics.md": metrics_page(),
         readme: between(readme.read_text(encoding="utf-8"), "map", stage_map()),
     }
 
@@ -123,6 +125,34 @@ def features_page() -> str:
 
 FEATURES_INTRODUCTION = """Columns that stages can need. They are computed on demand, for the candidates that are left
 when the first stage needs them, and say only what could have been observed before the request.
+"""
+
+
+def metrics_page() -> str:
+    """Every metric with its unit, chance level, ceiling and source, by the first part of its name."""
+    parts = [MADE, "# Metrics\n", METRICS_INTRODUCTION]
+    for group, rows in groupby(metric_rows(), key=lambda row: row["metric"].partition(".")[0]):
+        parts.append(f"## {group}\n")
+        parts.append(table([{"metric": row["metric"], **row} for row in rows]))
+    return "\n".join(parts)
+
+
+METRICS_INTRODUCTION = """What `funnel compare` and `funnel ablate` measure, and `funnel.metrics` in Python. A metric is
+a number for each viewer, whose differences between two funnels pair; or a statistic of the whole world (Gini, coverage,
+calibration, amplification), which is recomputed for each resample of the viewers.
+
+*chance* is what a page by lot has, *ceiling* what the best page has; "measured" means that the commands print it, from
+the presets `random` and `oracle` for the same viewers. *better* says which way is an improvement, where one can say so.
+*needs*: `truth`, a world that knows what its people would do; `counts`, what each stage removed; `best`, the true best
+of all eligible tweets; `later`, engagements logged after the moment, the only judge in a world without truth;
+`candidates`, a look at all candidates; `chronological`, the chronological pages of the same viewers; `full pool`, the
+next ranker's scores of all candidates.
+
+A world without truth is judged at the end of its training time. There `later.*`, `stage.later_left.*`, survival, shares
+of sources, diversity of authors, novelty, freshness, coverage, `creators.*`, `society.cross_group` (by country) and
+`society.homogenisation` are what is left.
+
+What happens over days (hysteresis after switching off, drift) is no property of a page: see [loop.md](loop.md).
 """
 
 

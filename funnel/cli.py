@@ -1,4 +1,4 @@
-"""The `funnel` command: `simulate`, `explain`, `diff`, `train`, `parity`, `loop`, `world …` and `list …`.
+"""The `funnel` command: simulate, explain, diff, compare, ablate, train, parity, loop, `world …` and `list …`.
 
 Results go to stdout; progress, notes, warnings and errors go to stderr. With `--json` stdout is JSON and nothing
 else. Exit codes: 0, 2 for bad input or a failing disk (one paragraph on stderr), 130 after Ctrl-C, 1 for anything
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from funnel import cli_experiments
 from funnel.core.errors import ConfigError, FunnelError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ train_app = typer.Typer(invoke_without_command=True, **{**_PLAIN_TYPER, "no_args
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(list_app, name="list")
+cli_experiments.register(app, list_app)
 
 WorldOption = Annotated[str, typer.Option("--world", help="A world's name, or a world folder or YAML file.")]
 FunnelOption = Annotated[

@@ -298,7 +298,7 @@ class _Run:
             columns[f"from.{name}"] = ~np.isnan(scores[:, number])
             columns[f"source_score.{name}"] = np.ascontiguousarray(scores[:, number])
         self.batch = hydrate(CandidateBatch(self.requests, offsets, columns), ("author",))
-        self.retrieved = self.batch.only(("tweet",))
+        self.retrieved = self.batch.only(("tweet", *(f"from.{name}" for name in names)))
         self.rows: Longs = np.arange(len(self.batch))
         self.removed_by = np.full(len(self.batch), -1, np.int16)
         self.snapshots: list[tuple[Longs, CandidateBatch]] = []

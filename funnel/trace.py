@@ -55,7 +55,7 @@ class StageCount:
 class BatchTrace:
     """The books of one micro-batch.
 
-    retrieved: all candidates once (`tweet`), grouped by request; removed_by: int16, the place in
+    retrieved: all candidates once (`tweet`, `from.<source>`), grouped by request; removed_by: int16, the place in
     `stages` of the stage that removed each, −1 if it is on the page; page: the rows shown, in order;
     snapshots: removed rows with the columns they had, by row number in `retrieved`; modules: what mixers put on each
     request's page.
