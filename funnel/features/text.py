@@ -79,7 +79,8 @@ def text_scores(
     for offensive in (offensive_text, offensive_name):
         if offensive is not None:
             quality = np.where(offensive, OFFENSIVE_DAMPING * quality, quality)
-    return (100.0 * quality + 1e-9).astype(np.int8)  # as a cast to byte does: towards 0
+    stored: Array = (100.0 * quality + 1e-9).astype(np.int8)  # as a cast to byte does: towards 0
+    return stored
 
 
 def text_parts(texts: Sequence[str]) -> Doubles:
@@ -271,7 +272,8 @@ def _fake(what: str) -> RowFunction:
     def compute(batch: CandidateBatch) -> Floats:
         view = batch.requests.view
         index = once_per(view, ("by spammers", what), lambda: _by_spammers(view, what))
-        return index.count(batch["original"].astype(np.int64), batch.now_h).astype(np.float32)
+        found: Floats = index.count(batch["original"].astype(np.int64), batch.now_h).astype(np.float32)
+        return found
 
     return compute
 
