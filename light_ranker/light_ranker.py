@@ -65,7 +65,7 @@ class LightRanker(Scorer, Learned):
         if self.model_ is None:
             raise NotFittedError("light_ranker", "has not learnt yet — run `funnel train`")
         logit = self.model_.logits(batch, self._features, batch["in_network"])
-        probability: Floats = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+        probability: Floats = (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
         return {"light_score": probability}
 
     def fit(self, view: PlatformView, *, seed: int, progress: Progress = SILENT, log_dir: Path | None = None) -> None:

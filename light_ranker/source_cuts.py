@@ -81,7 +81,8 @@ class SourceCuts(Filter):
         if pool == EVERYTHING:
             return np.ones(len(batch), np.bool_)
         columns = [batch[f"from.{source}"] for source in pool.split("+") if f"from.{source}" in batch]
-        return np.logical_or.reduce([np.zeros(len(batch), np.bool_), *columns])
+        found: Bools = np.logical_or.reduce([np.zeros(len(batch), np.bool_), *columns])
+        return found
 
     def _score(self, batch: CandidateBatch, pool: str) -> Floats:
         score = batch[self.by]

@@ -263,7 +263,8 @@ def _weighted(what: str) -> RowFunction:
         summed = _reputation_sums(view, what, index)
         begin = index.offsets[tweet]
         end = begin + index.count(tweet, now_h)
-        return (summed[end] - summed[begin]).astype(np.float32)
+        weighted: Floats = (summed[end] - summed[begin]).astype(np.float32)
+        return weighted
 
     return compute
 
