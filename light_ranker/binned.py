@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from funnel.core.arrays import Array, Bools, Floats, Longs
+from funnel.core.arrays import Array, Floats, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.errors import DataError
 from funnel.features import hydrate
@@ -43,30 +43,16 @@ class Binned:
     def logits(self, batch: CandidateBatch, features: tuple[str, ...], side: Array) -> Floats:
         """float32 [n]: the model's sum for each candidate; side: bool or integer [n], whose tables it takes."""
         hydrated = hydrate(batch, features)
-        told = self._told.any(axis=0)
-        values = np.empty(
-            (int(told.sum()), len(batch)), np.float32
-        )  # a feature in a row: columns are copied as they lie
-        for row, place in enumerate(np.flatnonzero(told)):
+        told, tables = self._served
+        values = np.empty((told.size, len(batch)), np.float32)  # a feature in a row: columns are copied as they lie
+        for row, place in enumerate(told):
             values[row] = hydrated[features[place]]
-        return binned_logits(values, side.view(np.uint8), *self._served, self.bias)
+        return binned_logits(values, side.view(np.uint8), *tables, self.bias)
 
     @cached_property
-    def _told(self) -> Bools:
-        """bool [S, F]: a feature whose first boundary is infinite has one bin, which tells nothing."""
-        return np.isfinite(self.boundaries[:, :, 0])
-
-    @cached_property
-    def _served(self) -> tuple[Bools, Longs, Floats, Floats]:
-        """(told, steps, boundaries, weights) of the features that tell something, as wide as a power of two."""
-        told = self._told.any(axis=0)
-        ends = np.isfinite(self.boundaries[:, told]).sum(axis=2).max(axis=0, initial=0)  # [F'] boundaries in use
-        steps = np.array([(1 << int(end).bit_length()) >> 1 for end in ends], np.int64)
-        width = 2 * int(steps.max(initial=1))
-        sides, count, _ = self.boundaries[:, told].shape
-        boundaries = np.full((sides, count, width - 1), np.inf, np.float32)
-        weights = np.zeros((sides, count, width), np.float32)
-        used = min(width - 1, self.boundaries.shape[2])
-        boundaries[:, :, :used] = self.boundaries[:, told, :used]
-        weights[:, :, : used + 1] = self.weights[:, told, : used + 1]
-        return np.ascontiguousarray(self._told[:, told]), steps, boundaries, weights
+    def _served(self) -> tuple[Longs, tuple[Longs, Floats, Floats]]:
+        """(features that tell something, (boundaries in use, boundaries, weights) of these)."""
+        ends = np.isfinite(self.boundaries).sum(axis=2)
+        told = np.flatnonzero(ends.any(axis=0))
+        chosen = (ends[:, told], self.boundaries[:, told], self.weights[:, told])
+        return told, tuple(np.ascontiguousarray(part) for part in chosen)  # type: ignore[return-value]
