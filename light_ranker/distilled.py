@@ -48,8 +48,8 @@ class Distilled(Scorer, Taught):
     """Scores candidates by an additive model of the heavy ranker's value, learnt from candidates like these.
 
     The funnel's own value of all candidates of some requests is the teacher. The model is a sum over features, each in
-    percentile bins with a weight; it is fitted to the logarithm of the value by ridge regression, with a level of its
-    own for every request, since only the order inside a request counts.
+    percentile bins with a weight; it is fitted by ridge regression to the logarithm of the place that the teacher gives
+    a candidate, with a level of its own for every request, since only the order inside a request counts.
     """
 
     features: tuple[str, ...] = Field(default=FEATURES, min_length=1, description="what it reads")
@@ -78,7 +78,7 @@ class Distilled(Scorer, Taught):
         return self.requests
 
     def score(self, batch: CandidateBatch) -> dict[str, Floats]:
-        """distilled_score: float32 [n], the logarithm of the value but for a level that all candidates share."""
+        """distilled_score: float32 [n], of any sign: the higher, the better the teacher's place."""
         if self.model_ is None:
             raise NotFittedError("distilled", "has not been taught yet — run `funnel train`")
         return {"distilled_score": self.model_.logits(batch, self.features, np.full(len(batch), _NO_SIDE))}

@@ -17,6 +17,7 @@ from funnel.core import rng
 from funnel.core.actions import ACTION_CODE
 from funnel.core.arrays import Bools, Doubles, Floats, Longs
 from funnel.core.batch import CandidateBatch
+from funnel.core.segments import rank_in_group
 from funnel.core.world import PlatformView
 from funnel.features import hydrate, matrix
 from funnel.features.logged import labels, logged_batch
@@ -26,7 +27,7 @@ from light_ranker.binned import Binned
 # Share kept of an engagement's label and of records without one: (out-of-network, in-network).
 KEPT_LABELS, KEPT_NEGATIVES = (0.5, 1.0), (0.04, 0.08)
 ROWS_AT_ONCE = 65_536  # rows hydrated together
-LEAST_VALUE = 1e-6  # below the value of any candidate that is not condemned (its offset is 0.001)
+SOFTENED = 20.0  # places: that of the best and of the twentieth differ by a factor of two, not of twenty
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ def fitted_bins(
 def distilled_bins(
     batch: CandidateBatch, value: Floats, features: tuple[str, ...], bins: int, penalty: float
 ) -> Binned:
-    """Ridge regression of log value on bins and on a level for each request, which is forgotten afterwards.
+    """Ridge regression of minus log(place + 20) on bins and on a level for each request, which is forgotten afterwards.
 
+    The place is that of the teacher's order, 0 for the best: the head of the order counts most, and how the value is
+    scaled counts nothing.
     Without candidates the model says 0 of everything.
     """
     if not len(batch):
@@ -111,7 +114,7 @@ def distilled_bins(
     boundaries = percentile_boundaries(values, bins)
     level = csr_matrix((np.ones(len(batch)), (np.arange(len(batch)), batch.request)))
     design = hstack([_binary(values, boundaries), level], format="csr")
-    target = np.log(np.maximum(value, LEAST_VALUE).astype(np.float64))
+    target = -np.log(rank_in_group(batch.offsets, value, batch["tweet"]) + SOFTENED)
     model = Ridge(alpha=penalty, fit_intercept=True, solver="lsqr", tol=1e-4)
     model.fit(design, target)
     weights = model.coef_[: len(features) * bins].reshape(len(features), bins)
