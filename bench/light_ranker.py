@@ -221,8 +221,8 @@ def _synthetic() -> tuple[LightRanker, CandidateBatch]:
         else:
             columns[name] = np.exp(draw.normal(size=CANDIDATES)).astype(np.float32)
             boundaries[:, place] = np.sort(np.exp(draw.normal(size=(2, BINS - 1))))
-    weights = draw.normal(size=(2, count, BINS)).astype(np.float32)
-    ranker.model_ = Binned(boundaries, weights / 8, np.full(2, -3.0, np.float32))
+    weights: Floats = (draw.normal(size=(2, count, BINS)) / 8).astype(np.float32)
+    ranker.model_ = Binned(boundaries, weights, np.full(2, -3.0, np.float32))
     world = WorldTables(WorldMeta("speed", end_h=1.0, train_until_h=1.0, viewer_count=1), {})
     requests = Requests.of([0], 1.0, PlatformView(world, 1.0))
     return ranker, CandidateBatch.of(requests, [CANDIDATES], tweet=np.arange(CANDIDATES, dtype=np.int32), **columns)

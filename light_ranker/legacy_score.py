@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from funnel.core.arrays import Bools, Floats
 from funnel.core.batch import CandidateBatch
+from funnel.core.errors import ConfigError, nearest
 from funnel.core.stage import STRICT, Scorer
 from light_ranker.text_quality import with_goodwill
 
@@ -57,21 +58,23 @@ class LegacyScore(Scorer):
     boosts: dict[str, Factor] = Field(
         default_factory=dict, description=f"factors: {', '.join((*_BOOSTED, 'followed'))}; one that is not named is 1"
     )
-    reply_penalty: float = Field(10.0, ge=0, description="taken from the sum of an out-of-network reply")
+    reply_penalty: float = Field(default=10.0, ge=0, description="taken from the sum of an out-of-network reply")
     english_tweet: float = Field(
-        0.7, ge=0, le=1, description="factor of an English tweet for who reads another language"
+        default=0.7, ge=0, le=1, description="factor of an English tweet for who reads another language"
     )
-    english_viewer: float = Field(0.3, ge=0, le=1, description="factor of a foreign tweet for who reads English")
-    other_language: float = Field(0.1, ge=0, le=1, description="factor of a foreign tweet for anybody else")
-    age_slope: float = Field(0.003, ge=0, description="slope of the age decay, per minute")
-    age_middle_min: float = Field(360.0, ge=0, description="age at which half of the decay is done, minutes")
-    age_base: float = Field(0.6, gt=0, le=1, description="what the age decay tends to for old tweets")
-    min_reputation: float = Field(0.0, ge=0, le=100, description="Tweepcred that an unknown, unverified author needs")
-    min_text_score: float = Field(0.0, ge=0, le=100, description="text score that their tweets need")
+    english_viewer: float = Field(
+        default=0.3, ge=0, le=1, description="factor of a foreign tweet for who reads English"
+    )
+    other_language: float = Field(default=0.1, ge=0, le=1, description="factor of a foreign tweet for anybody else")
+    age_slope: float = Field(default=0.003, ge=0, description="slope of the age decay, per minute")
+    age_middle_min: float = Field(default=360.0, ge=0, description="age at which half of the decay is done, minutes")
+    age_base: float = Field(default=0.6, gt=0, le=1, description="what the age decay tends to for old tweets")
+    min_reputation: float = Field(
+        default=0.0, ge=0, le=100, description="Tweepcred that an unknown, unverified author needs"
+    )
+    min_text_score: float = Field(default=0.0, ge=0, le=100, description="text score that their tweets need")
 
     def __post_init__(self) -> None:
-        from funnel.core.errors import ConfigError, nearest
-
         known = {"weights": (*_SUMMED, *_LOGS, *_FLAGGED), "boosts": (*_BOOSTED, "followed")}
         for setting, names in known.items():
             for name in getattr(self, setting):

@@ -40,7 +40,7 @@ class SourceCuts(Filter):
         description="how many stay of each source, of sources joined by +, or of all (*)",
     )
     by: Literal["light_score", "legacy_score", "distilled_score"] = Field(
-        "light_score", description="the score that decides"
+        default="light_score", description="the score that decides"
     )
     plus_source: dict[str, Annotated[float, Field(ge=0, le=20)]] = Field(
         default_factory=dict,

@@ -52,6 +52,7 @@ SPAM_AUTHOR = 1 << USER_LABELS.index("spam_high_recall")
 SPAMMER = 1 << USER_LABELS.index("engagement_spammer")
 COUNTED = ("favorite", "reply", "retweet")
 ENGLISH = "en"
+REPUTATION_PARTS = 100  # a point of Tweepcred is summed in so many parts
 
 
 def text_scores(
@@ -263,7 +264,7 @@ def _weighted(what: str) -> RowFunction:
         summed = _reputation_sums(view, what, index)
         begin = index.offsets[tweet]
         end = begin + index.count(tweet, now_h)
-        weighted: Floats = (summed[end] - summed[begin]).astype(np.float32)
+        weighted: Floats = ((summed[end] - summed[begin]) / (100.0 * REPUTATION_PARTS)).astype(np.float32)
         return weighted
 
     return compute
@@ -309,19 +310,23 @@ def _quotes(view: PlatformView) -> EventIndex:
     return once_per(view, "quotes", build).until(view.now_h)
 
 
-def _reputation_sums(view: PlatformView, what: str, index: EventIndex) -> Doubles:
-    """float64 [E + 1]: reputation of who did them, in hundredths, summed over the events of an index in its order."""
+def _reputation_sums(view: PlatformView, what: str, index: EventIndex) -> Longs:
+    """int64 [E + 1]: reputation of who did them, summed over the events of an index in its order.
+
+    Whole numbers, so that a difference of two sums is the same whatever else was summed before.
+    """
     reputation = view.asset("tweepcred.score")
 
-    def build() -> tuple[Doubles, Doubles]:
+    def build() -> tuple[Longs, Doubles]:
         actor = view.tweets["author"] if what == "quote" else view.engagements["viewer"]
         who = np.full(index.row.size, -1, np.int32)
         # What happens after this view's moment is not summed, and nobody who stands there reads so far.
         known = index.row < actor.size
         who[known] = actor[index.row[known]]
         judged = (who >= 0) & (who < reputation.size)
-        weight = np.where(judged, reputation[np.where(judged, who, 0)], 0.0)
-        return np.concatenate([[0.0], np.cumsum(weight / 100.0)]), index.time_h
+        points = np.rint(reputation * REPUTATION_PARTS).astype(np.int64)
+        weight = np.where(judged, points[np.where(judged, who, 0)], 0)
+        return np.concatenate([[0], np.cumsum(weight)]).astype(np.int64), index.time_h
 
     return once_per(view, ("reputation sums", what, id(index.time_h)), build)[0]
 
