@@ -1,7 +1,8 @@
 """A modern light ranker: it repeats what the heavy ranker would say, from features that cost little.
 
-Twitter's light ranker of push notifications is trained on the heavy ranker's scores of retrieved candidates
-(twitter/the-algorithm, pushservice/src/main/python/models/light_ranking/README.md); so is this one, for the timeline.
+Twitter's light ranker of push notifications can be trained on the heavy ranker's score, or on who is among
+its best three (twitter/the-algorithm, pushservice/src/main/python/models/libs/get_feat_config.py, LABELS_LR); this one
+learns the heavy ranker's order, for the timeline.
 """
 
 from __future__ import annotations

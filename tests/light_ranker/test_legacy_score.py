@@ -17,9 +17,9 @@ from tests.support import fake_batch
 def row(**columns: float | bool) -> CandidateBatch:
     """One candidate, out of network, in the viewer's language, just written, about whom nothing speaks."""
     batch = fake_batch([1], tweet=[5])
-    blank: dict[str, float | bool] = {name: 0.0 for name in LegacyScore().needs}
+    blank: dict[str, float | bool] = dict.fromkeys(LegacyScore().needs, 0.0)
     flags = ("in_network", "tweet.is_reply", "author.verified")
-    blank |= {name: False for name in (*flags, "language.english_tweet_only", "language.english_viewer_only")}
+    blank |= dict.fromkeys((*flags, "language.english_tweet_only", "language.english_viewer_only"), False)
     blank |= {"language.match": True, **columns}
     return batch.with_columns(
         {name: np.array([v], np.bool_ if isinstance(v, bool) else np.float32) for name, v in blank.items()}
