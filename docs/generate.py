@@ -207,7 +207,7 @@ def stage_map() -> str:
     """The stages of the shipped funnel from left to right, each a link to its file."""
     content = yaml.safe_load((ROOT / "configs" / "funnels" / f"{MAP_FUNNEL}.yaml").read_text(encoding="utf-8"))
     classes = stage_classes()
-    named = [entry if isinstance(entry, str) else next(iter(entry)) for entry in content["stages"]]
+    named = [entry if isinstance(entry, str) else entry.get("use", next(iter(entry))) for entry in content["stages"]]
     boxes = [(kind, list(names)) for kind, names in groupby(named, key=lambda name: classes[name].kind)]
     heads = " | ".join(f"{KINDS[kind].lower()} →" for kind, _ in boxes).removesuffix(" →")
     cells = " | ".join("<br>".join(f"[{name}]({link(classes[name])})" for name in names) for _, names in boxes)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 
-from funnel.core.arrays import Array, Floats
+from funnel.core.arrays import Array, Floats, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError
 from funnel.core.stage import Scorer, Source
-from funnel.features import hydrate
+from funnel.features import FEATURES, hydrate
 
 if TYPE_CHECKING:
     from funnel.compose import Slot
@@ -53,6 +53,14 @@ class SaysWhy(Protocol):
         """A few words: "third tweet of this author"."""
 
 
+@runtime_checkable
+class CutsInPools(Protocol):
+    """A filter that keeps the best of each of some pools, and can say where a candidate stands in them."""
+
+    def places(self, batch: CandidateBatch) -> dict[str, tuple[Longs, int]]:
+        """For each pool, the place of every candidate (0 is best, −1 if it is not in it) and how many stay."""
+
+
 class Term(TypedDict):
     """What one action contributes to the value."""
 
@@ -71,6 +79,15 @@ class SourceFact(TypedDict):
     does: str
 
 
+class CutFact(TypedDict):
+    """Where a tweet stood in one pool that was cut (1 is best)."""
+
+    pool: str
+    place: int
+    found: int
+    kept: int
+
+
 class Explanation(TypedDict, total=False):
     """Everything known about one (viewer, tweet); keys that do not apply are absent."""
 
@@ -87,6 +104,7 @@ class Explanation(TypedDict, total=False):
     age_h: float
     in_network: bool
     sources: list[str]
+    source_scores: dict[str, float]
     light_score: float
     terms: dict[str, Term]
     value: float
@@ -99,6 +117,7 @@ class Explanation(TypedDict, total=False):
     removed_by_kind: str
     does: str
     saw: dict[str, float | int | bool]
+    cuts: list[CutFact]
     cut_by: str
     place: int
     kept: int
@@ -140,7 +159,7 @@ def explain(funnel: Funnel, pages: Pages, viewer: int, tweet: int) -> Explanatio
     return said | _removal(funnel, pages, page, found)
 
 
-_CANDIDATE_KEYS = ("in_network", "sources", "light_score", "value", "boosts", "score")
+_CANDIDATE_KEYS = ("in_network", "sources", "source_scores", "light_score", "value", "boosts", "score")
 
 
 def value_terms(funnel: Funnel, rows: Sequence[Mapping[str, object]]) -> list[dict[str, Term]]:
@@ -186,7 +205,8 @@ def _removal(funnel: Funnel, pages: Pages, page: Page, found: Mapping[str, objec
     part = slot.part
     said = {"verdict": REMOVED, "removed_by": name, "removed_by_kind": part.kind, "does": _does(slot)}
     if part.kind == "filter":
-        return said | {"saw": _saw(funnel, pages, page, slot, found)}
+        said |= {"saw": _saw(funnel, pages, page, slot, found)}
+        return said | {"cuts": _cuts(funnel, pages, page, slot, part, found)} if isinstance(part, CutsInPools) else said
     if isinstance(part, Scorer) and part.adds:
         return said | _standing(pages, page, found, part.adds[0], slot.keep or 0)
     return said | _standing(pages, page, found, "score", next(s.n_out for s in page.stages if s.stage == name))
@@ -210,8 +230,32 @@ def _saw(
     """The columns that a filter reads, for this one candidate."""
     requests = _asked_again(funnel, page, pages.seed)
     ids = {name: np.array([found[name]], np.int32) for name in ("tweet", "author")}
-    batch = hydrate(CandidateBatch.of(requests, [1], **ids), (name for name in slot.part.needs if "." not in name))  # type: ignore[attr-defined]
-    return {name: batch[name][0].item() for name in batch.names if name in slot.part.needs}  # type: ignore[attr-defined]
+    needs: tuple[str, ...] = slot.part.needs  # type: ignore[attr-defined]
+    names = [name for name in needs if name in FEATURES and "." not in name]
+    batch = hydrate(CandidateBatch.of(requests, [1], **ids), names)
+    scores = {name: cast(float, found[name]) for name in needs if name in found and name not in FEATURES}
+    return scores | {name: batch[name][0].item() for name in batch.names if name in needs}
+
+
+def _cuts(
+    funnel: Funnel, pages: Pages, page: Page, slot: Slot, part: CutsInPools, found: Mapping[str, object]
+) -> list[CutFact]:
+    """The places of the tweet in the pools of a filter that cuts, among all candidates that reached it."""
+    import polars as pl
+
+    place = {stage.stage: number for number, stage in enumerate(page.stages)}
+    earlier = [name for name, number in place.items() if number < place[slot.name]]
+    frame = pages.candidates().filter(pl.col("viewer") == page.viewer)
+    frame = frame.filter(~pl.col("removed_by").is_in(earlier).fill_null(value=False))
+    names = [n for n in frame.columns if n.startswith(("from.", "source_score.")) or n in slot.part.needs]  # type: ignore[attr-defined]
+    columns = {name: frame[name].to_numpy() for name in ("tweet", *names)}
+    batch = CandidateBatch.of(_asked_again(funnel, page, pages.seed), [frame.height], **columns)
+    row = int(np.flatnonzero(columns["tweet"] == found["tweet"])[0])
+    return [
+        {"pool": pool, "place": int(at[row]) + 1, "found": int((at >= 0).sum()), "kept": kept}
+        for pool, (at, kept) in part.places(batch).items()
+        if at[row] >= 0
+    ]
 
 
 def _not_retrieved(funnel: Funnel, page: Page, tweet: int, seed: int) -> Explanation:
@@ -253,6 +297,9 @@ def words(said: Explanation) -> list[str]:
     lines.append(f"Removed by {said['removed_by']} ({said['removed_by_kind']}): {said['does']}.")
     if said.get("saw"):
         lines.append("It saw: " + ", ".join(f"{name} = {_plain(value)}" for name, value in said["saw"].items()) + ".")
+    for cut in said.get("cuts", []):
+        pool = "all candidates" if cut["pool"] == "*" else cut["pool"]
+        lines.append(f"  {pool}: place {cut['place']:,} of {cut['found']:,}; {cut['kept']:,} come through.")
     if "place" in said:
         by = said["cut_by"].replace("_", " ")
         lines.append(f"It stood at place {said['place']:,} by {by}; {said['kept']:,} come through.")

@@ -162,6 +162,11 @@ class Funnel:
         return chosen.astype(np.int32)
 
 
+def score_pool(stages: Sequence[Slot], requests: Requests) -> CandidateBatch:
+    """What comes out of some stages, sources first, with the columns that a trace keeps; no page is made of it."""
+    return _Run(stages, requests, size=None, detail=False).through().page
+
+
 def check_wiring(name: str, jobs: Sequence[Slot], stages: Sequence[Slot]) -> None:
     """ConfigError if the stages cannot work in this order: kinds, columns or assets."""
     assets = _check_jobs(name, jobs)

@@ -32,7 +32,7 @@ from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Ints
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import Learned
+from funnel.core.stage import Learned, Taught
 from funnel.core.world import Oracle
 from funnel.store import read_json, write_atomically
 
@@ -139,7 +139,7 @@ def _learnt_hash(funnel: Funnel, moment: float) -> str:
     """16 hexadecimal digits over everything that jobs and stages learnt: other models, another run."""
     learnt = dict(funnel.assets_at(moment))
     for slot in funnel.stages:
-        if isinstance(slot.part, Learned):
+        if isinstance(slot.part, Learned | Taught):
             learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
     running = hashlib.sha256()
     for name in sorted(learnt):

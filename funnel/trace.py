@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from funnel.pipeline import Funnel
 
-_TRACED = ("tweet", "author", "light_score", "value", "score", "age_h", "in_network")
+_LIGHT = ("light_score", "legacy_score", "distilled_score")
+_TRACED = ("tweet", "author", *_LIGHT, "value", "score", "age_h", "in_network")
 _TRACED_PREFIXES = ("from.", "source_score.", "p.", "boost.", "visibility.")
 
 
@@ -297,7 +298,7 @@ def _columns(batch: CandidateBatch) -> dict[str, Array]:
 def _row(batch: CandidateBatch, i: int) -> dict[str, object]:
     """One candidate as plain data; what no stage has said yet is left out."""
     row: dict[str, object] = {"tweet": int(batch["tweet"][i]), "author": int(batch["author"][i])}
-    for name in ("age_h", "light_score", "value", "score"):
+    for name in ("age_h", *_LIGHT, "value", "score"):
         if name in batch:
             row[name] = float(batch[name][i])
     if "in_network" in batch:
@@ -310,7 +311,7 @@ def _row(batch: CandidateBatch, i: int) -> dict[str, object]:
 
 
 _ORDER = (
-    "rank", "tweet", "author", "handle", "text", "age_h", "in_network", "sources", "source_scores", "light_score", "p",
+    "rank", "tweet", "author", "handle", "text", "age_h", "in_network", "sources", "source_scores", *_LIGHT, "p",
     "value", "boosts", "score",
 )  # fmt: skip
 

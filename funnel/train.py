@@ -8,23 +8,29 @@ configuration, so that only what changed is learnt again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
 from funnel.compose import Slot, settings_of
 from funnel.core.arrays import Array
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Learned
+from funnel.core.rng import stream
+from funnel.core.stage import BatchJob, Learned, Scorer, Taught
 from funnel.core.world import PlatformView
 from funnel.evaluate import held_out_table
-from funnel.pipeline import Funnel
+from funnel.pipeline import MICRO_BATCH, VALUE, Funnel, score_pool
 from funnel.store import digest, home, load_arrays, save_arrays
 
+# A distilled stage is taught on requests of the last day before the training's end, at so many moments of it.
+LESSON_MOMENTS, LESSON_STEP_H = 4, 6.0
 _SHARED_CODE = ("funnel.core", "funnel.features", "funnel.learn")
 
 
@@ -97,6 +103,9 @@ class _Trainer:
             if isinstance(slot.part, Learned):
                 self._teach(slot, slot.part, keys)
         self.funnel.learnt_seed = self.seed
+        for slot in self.funnel.stages:
+            if isinstance(slot.part, Taught):
+                self._distil(slot, slot.part, keys)
         self.funnel.trained = True
 
     def assets_at(self, moment: float, frozen_h: float) -> tuple[dict[str, Array], list[str]]:
@@ -153,6 +162,39 @@ class _Trainer:
         self.report.seconds[slot.name] = perf_counter() - started
         self._remember(slot, key, stage.state())
 
+    def _distil(self, slot: Slot, stage: Taught, job_keys: list[str]) -> None:
+        """Teach a stage the value of the candidates that reach it: docs/adr/008-a-distilled-stage-is-taught-last.md."""
+        stages = teachers(self.funnel.stages, slot)
+        keys = [[self._key(other, self.until_h, job_keys), other.describe()] for other in stages]
+        key = digest([self._key(slot, self.until_h, job_keys), keys])
+        known = self._remembered(slot, key)
+        if known is not None:
+            stage.restore(known)
+            return
+        started = perf_counter()
+        requests = self._lessons(stage.lessons)
+        parts = []
+        with self.progress.bar(f"lessons of {slot.name}", len(requests)) as bar:
+            for begin in range(0, len(requests), MICRO_BATCH):
+                some = slice(begin, begin + MICRO_BATCH)
+                asked = Requests(requests.viewer[some], requests.now_h[some], requests.view, requests.seed)
+                parts.append(score_pool(stages, asked))
+                bar.advance(len(parts[-1].requests))
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].names}
+        counts = np.concatenate([part.counts for part in parts])
+        batch = CandidateBatch.of(requests, counts, **{name: columns[name] for name in columns if name != VALUE})
+        stage.teach(batch, columns[VALUE], seed=self.seed, progress=self.progress)
+        self.report.seconds[slot.name] = perf_counter() - started
+        self._remember(slot, key, stage.state())
+
+    def _lessons(self, count: int) -> Requests:
+        """Requests of drawn viewers at moments of the last day before the training's end, in order of time."""
+        meta, view = self.funnel.world.meta, self._view(self.until_h, self.funnel.assets)
+        draw = stream(self.seed, "lessons")
+        viewers = draw.choice(meta.viewer_count, count, replace=count > meta.viewer_count)
+        moments = np.sort(view.now_h - LESSON_STEP_H * draw.integers(0, LESSON_MOMENTS, count))
+        return Requests.of(viewers, np.maximum(moments, 0.0), view, seed=self.seed)
+
     def _key(self, slot: Slot, at_h: float, job_keys: list[str]) -> str:
         """What is learnt depends on the world, the moment, the seed, the settings, the jobs read, and the code."""
         return digest(
@@ -185,6 +227,18 @@ class _Trainer:
     def _remember(self, slot: Slot, key: str, learnt: dict[str, Array]) -> None:
         path = self._file(slot, key)
         save_arrays(path, learnt, {"stage": slot.use, "world": self.funnel.world.hash})
+
+
+def teachers(stages: Sequence[Slot], pupil: Slot) -> list[Slot]:
+    """What comes before the pupil, and the scorers after it up to the value, which look at all that reached it."""
+    place = next(number for number, slot in enumerate(stages) if slot is pupil)
+    chosen = [slot for slot in stages[:place] if not isinstance(slot.part, Taught)]
+    for slot in stages[place + 1 :]:
+        if isinstance(slot.part, Scorer) and not isinstance(slot.part, Taught):
+            chosen.append(replace(slot, keep=None))
+            if VALUE in slot.part.adds:
+                return chosen
+    raise ConfigError(pupil.name, f"wants a stage after it that adds `{VALUE}`, for instance `value`: its teacher")
 
 
 @cache

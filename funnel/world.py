@@ -63,6 +63,7 @@ class World:
         self._manifest: Mapping[str, Any] = {}
         self._data: WorldData | None = None
         self._builder: WorldBuilder | None = None
+        tables.read_texts_with(self._texts_if_any)
 
     @classmethod
     def load(cls, name: str | Path, *, progress: Progress = SILENT, seed: int = 0, rebuild: bool = False) -> World:
@@ -147,11 +148,8 @@ class World:
     def texts(self, ids: ArrayLike) -> Names:
         """The texts of tweets, by id; a world without texts says so in their place."""
         rows = self._rows(ids, "tweets")
-        texts = self._texts.get("texts.text")
-        if texts is not None and len(texts):
-            return texts.take(rows)
-        builder, truth = self._made_by
-        return builder.texts(self.tables, truth, rows) if isinstance(builder, RendersTexts) else [NO_TEXT] * rows.size
+        found = self._texts_if_any(rows)
+        return found if found is not None else [NO_TEXT] * rows.size
 
     def handles(self, ids: ArrayLike) -> Names:
         """The screen names of users, by id, without @."""
@@ -205,6 +203,13 @@ class World:
             return None, {}
         truth, _ = load_arrays(self.folder / TRUTH)
         return world_cache.make_builder(self._manifest["config"], self.name), truth
+
+    def _texts_if_any(self, rows: Array) -> Names | None:
+        texts = self._texts.get("texts.text")
+        if texts is not None and len(texts):
+            return texts.take(rows)
+        builder, truth = self._made_by
+        return builder.texts(self.tables, truth, rows) if isinstance(builder, RendersTexts) else None
 
     def _rows(self, ids: ArrayLike, table: str) -> Array:
         rows = np.atleast_1d(np.asarray(ids))

@@ -14,13 +14,13 @@ from pydantic.dataclasses import dataclass
 
 from funnel.core.arrays import Array, Bools, Floats
 from funnel.core.batch import CandidateBatch
-from funnel.core.errors import DataError, NotFittedError
+from funnel.core.errors import NotFittedError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, Learned, Scorer
 from funnel.core.world import PlatformView
-from funnel.features import lookup, matrix
+from funnel.features import lookup
+from light_ranker.binned import Binned
 from light_ranker.features import IN_NETWORK, OUT_OF_NETWORK
-from light_ranker.kernels import binned_logits
 
 # A side with fewer engaged (or fewer ignored) impressions learns from both sides together.
 LEAST_EXAMPLES = 100
@@ -48,8 +48,7 @@ class LightRanker(Scorer, Learned):
     def __post_init__(self) -> None:
         for name in (*self.in_network, *self.out_of_network):
             lookup(name)
-        self.tables_: tuple[Floats, Floats, Floats] | None = None
-        self.told_: Bools = np.zeros((2, 0), np.bool_)
+        self.model_: Binned | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -63,10 +62,11 @@ class LightRanker(Scorer, Learned):
 
     def score(self, batch: CandidateBatch) -> dict[str, Floats]:
         """light_score: float32 [n] in [0, 1]."""
-        if self.tables_ is None:
+        if self.model_ is None:
             raise NotFittedError("light_ranker", "has not learnt yet — run `funnel train`")
-        logit = binned_logits(matrix(batch, self._features), batch["in_network"], self.told_, *self.tables_)
-        return {"light_score": 1 / (1 + np.exp(-np.clip(logit, -30, 30)))}
+        logit = self.model_.logits(batch, self._features, batch["in_network"])
+        probability: Floats = (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+        return {"light_score": probability}
 
     def fit(self, view: PlatformView, *, seed: int, progress: Progress = SILENT, log_dir: Path | None = None) -> None:
         """Learn from the view's impressions."""
@@ -91,33 +91,22 @@ class LightRanker(Scorer, Learned):
                     progress.note("light ranker: too few logged engagements to learn from; ranks by popularity")
                     tables.append(self._popularity())
                 bar.advance()
-        self._take(*(np.stack(part) for part in zip(*tables, strict=True)))
+        self.model_ = Binned(*(np.stack(part) for part in zip(*tables, strict=True)))
 
     def state(self) -> dict[str, Array]:
         """boundaries float32 [2, F, bins − 1], weights float32 [2, F, bins], bias float32 [2]; in-network second."""
-        if self.tables_ is None:
+        if self.model_ is None:
             raise NotFittedError("light_ranker", "has not learnt yet — run `funnel train`")
-        return dict(zip(("boundaries", "weights", "bias"), self.tables_, strict=True))
+        return self.model_.state()
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up what `state` gave."""
-        count = len(self._features)
-        shapes = {"boundaries": (2, count, self.bins - 1), "weights": (2, count, self.bins), "bias": (2,)}
-        for name, shape in shapes.items():
-            if name not in state or state[name].shape != shape:
-                found = state[name].shape if name in state else "nothing"
-                raise DataError(f"light_ranker state {name!r}", f"wants shape {shape}, got {found} — train again")
-        self._take(*(state[name].astype(np.float32) for name in shapes))
+        self.model_ = Binned.of(state, "light_ranker", sides=2, features=len(self._features), bins=self.bins)
 
     @property
     def _features(self) -> tuple[str, ...]:
         """Features of either model, and what stands in for them, each once."""
         return tuple(dict.fromkeys((*self.in_network, *self.out_of_network, POPULARITY)))
-
-    def _take(self, boundaries: Floats, weights: Floats, bias: Floats) -> None:
-        # A feature whose first boundary is infinite has one bin, which tells nothing: serving skips it.
-        self.told_ = np.isfinite(boundaries[:, :, 0])
-        self.tables_ = boundaries, weights, bias
 
     def _popularity(self) -> tuple[Floats, Floats, np.float32]:
         """Tables that order by the weighted count alone, in bins that end at 0, 1, 3, 7, …"""

@@ -31,7 +31,19 @@ from funnel.core.arrays import Array
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import NotFittedError
 from funnel.core.page import MixedPages
-from funnel.core.stage import BatchJob, Boost, Configured, Filter, Learned, Mixer, Scorer, Selector, Source, Stage
+from funnel.core.stage import (
+    BatchJob,
+    Boost,
+    Configured,
+    Filter,
+    Learned,
+    Mixer,
+    Scorer,
+    Selector,
+    Source,
+    Stage,
+    Taught,
+)
 from funnel.core.world import PlatformView, WorldTables
 from funnel.features import FEATURES, assets_needed, hydrate
 from tests.support import altered_after, fake_batch, one_request, shuffled_rows
@@ -55,6 +67,7 @@ SMALL: dict[str, object] = {
     "max_account_age_h": 20_000.0,
     "originals_percent": 20,
     "max_followers": 8,
+    "cuts": {"*": 20},
 }
 # Columns of other stages that stand for something: the values that they can have.
 CODES: dict[str, tuple[float, ...]] = {"visibility.verdict": (-1.0, 1.0, 10.0, 16.0)}
@@ -126,6 +139,9 @@ class Workshop:
             stage = small(kind)
             if isinstance(stage, Learned):
                 stage.fit(PlatformView(self.world, self.now_h, assets=self.assets), seed=0)
+            if isinstance(stage, Taught) and isinstance(stage, Stage):
+                lesson = self.batch(stage, (80, 80, 80))
+                stage.teach(lesson, (1 + lesson["tweet"] % 7).astype(np.float32), seed=0)
             self._ready[kind] = stage
         return self._ready[kind]
 
@@ -366,7 +382,7 @@ def check_the_future_does_not_matter(stage: Stage, workshop: Workshop) -> None:
 
 def check_what_was_learnt_can_be_stored(stage: Stage, workshop: Workshop) -> None:
     """`state` and `restore` make an equal stage; before `fit` there is nothing to give."""
-    if not isinstance(stage, Learned):
+    if not isinstance(stage, Learned | Taught):
         return
     fresh = TypeAdapter(type(stage)).validate_json(TypeAdapter(type(stage)).dump_json(stage))
     for attempt in (fresh.state, lambda: answer(fresh, _question(stage, workshop))):

@@ -164,3 +164,27 @@ class Learned(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Array]) -> None:
         """Take up what `state` gave; DataError if it is of another architecture."""
+
+
+class Taught(ABC):
+    """A stage that learns from a teacher: the value that the rest of its funnel gives to retrieved candidates.
+
+    It is taught after everything else has learnt (docs/adr/008-a-distilled-stage-is-taught-last.md).
+    """
+
+    @property
+    @abstractmethod
+    def lessons(self) -> int:
+        """How many requests' candidates it wants to be taught on."""
+
+    @abstractmethod
+    def teach(self, batch: CandidateBatch, value: Floats, *, seed: int, progress: Progress = SILENT) -> None:
+        """Learn to say what the teacher says; value: float32 [n], >= 0, of each candidate of the batch."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Array]:
+        """What was learnt, as arrays; NotFittedError before `teach`."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take up what `state` gave; DataError if it is of another architecture."""

@@ -6,7 +6,7 @@ before a moment. Only `funnel.simulate` and `funnel.evaluate` meet the `Oracle`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +149,24 @@ class WorldTables:
         }
         self._index_dir = index_dir
         self._indices: dict[tuple[str, str], EventIndex] = {}
+        self._texts_of: Callable[[Longs], list[str] | None] = self._texts_in_table
+        self._texts_known = self.count("tweets")
+
+    def read_texts_with(self, texts_of: Callable[[Longs], list[str] | None]) -> None:
+        """Where texts are read that the table `texts` does not hold; None stands for a world that has none."""
+        self._texts_of = texts_of
+
+    def texts(self, tweets: Longs) -> list[str | None]:
+        """The texts of some tweets; None for one whose text nobody has kept."""
+        known = tweets < self._texts_known
+        found: list[str | None] = [None] * tweets.size
+        for place, text in zip(np.flatnonzero(known).tolist(), self._texts_of(tweets[known]) or (), strict=False):
+            found[place] = text
+        return found
+
+    def _texts_in_table(self, tweets: Longs) -> list[str] | None:
+        text = self.table("texts")["text"]
+        return text[tweets].tolist() if text.size == self.count("tweets") else None
 
     def table(self, name: str) -> Columns:
         """All rows of one table; an absent one has no rows."""
@@ -207,6 +225,7 @@ class WorldTables:
         everybody = self.count("users") == self.meta.viewer_count
         viewers = int(tables["users"]["created_h"].size) if everybody else self.meta.viewer_count
         world = WorldTables(replace(self.meta, end_h=end_h, viewer_count=viewers), tables)
+        world._texts_of, world._texts_known = self._texts_of, self._texts_known
         if not {"follows", "users"} & set(added):
             for name in ("following", "followers"):
                 if name in self.__dict__:
@@ -395,6 +414,10 @@ class PlatformView:
     def vocabulary(self) -> Array:
         """object [W] of str: the words that `words_of_tweet` numbers."""
         return self._world.table("vocabulary")["word"]
+
+    def texts(self, tweets: Longs) -> list[str | None]:
+        """The texts of some tweets, int64 [n], written before now; None for one whose text nobody has kept."""
+        return self._world.texts(tweets)
 
     def events(self, what: str, *, by: str) -> EventIndex:
         """Events of one kind grouped by "tweet", "viewer", "author" (of the tweet), "viewer_author" or "viewer_tweet".

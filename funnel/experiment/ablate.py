@@ -349,7 +349,7 @@ def _manifest(funnel: Funnel, scene: Scene, viewers: Ints, seed: int) -> dict[st
         "experiment": "ablate",
         "funnel": funnel.name,
         "funnel_hash": funnel.hash,
-        "learnt_hash": learnt_hash(funnel),
+        "learnt_hash": learnt_hash(funnel, scene.at_h),
         "world": funnel.world.name,
         "world_hash": funnel.world.hash,
         "seed": seed,

@@ -11,6 +11,7 @@ from funnel.features import (
     labels,
     similarity,
     social,
+    text,
     tweet,
     viewer,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "model_features",
     "similarity",
     "social",
+    "text",
     "tweet",
     "viewer",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from funnel.core.arrays import Array
 from funnel.core.batch import CandidateBatch
 from funnel.core.errors import ConfigError, DataError, NotFittedError
 from funnel.core.progress import SILENT
+from funnel.core.rng import stream
 from funnel.core.world import PlatformView, WorldTables
-from funnel.features import hydrate
+from funnel.features import FEATURES, hydrate
 from funnel.features.affinity import PAIR_FEATURES
 from funnel.features.logged import labels, logged_batch
 from funnel.learn.metrics import auc
-from light_ranker.features import IN_NETWORK, OUT_OF_NETWORK
+from light_ranker.binned import Binned
+from light_ranker.features import IN_NETWORK, OUT_OF_NETWORK, RECAP, RECTWEET, feature_table
 from light_ranker.light_ranker import POPULARITY, LightRanker
 from light_ranker.training import fitted_bins, percentile_boundaries, sampled_examples
 from synthetic.generated import Generated
@@ -168,6 +171,39 @@ def test_the_published_lists_differ_where_the_release_says_so() -> None:
     assert "real_graph.score" in IN_NETWORK
     assert "real_graph.score" not in OUT_OF_NETWORK
     assert {"tweet.is_reply", "tweet.is_retweet"} <= set(IN_NETWORK) - set(OUT_OF_NETWORK)
+
+
+def test_the_lists_are_the_published_ones_and_every_column_is_a_feature() -> None:
+    for listed in (RECAP, RECTWEET):
+        assert len(listed) == len({one.name for one in listed}) == 51
+        for one in listed:
+            assert (one.column is None) <= bool(one.note), one.name
+            assert one.column is None or one.column in FEATURES
+    assert set(IN_NETWORK) == {one.column for one in RECAP} - {None}
+
+
+def test_the_page_shows_the_table_of_features_that_the_models_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "light_ranker.md").read_text(encoding="utf-8")
+    assert feature_table() in page
+
+
+def test_a_model_of_bins_is_served_as_the_definition_says() -> None:
+    draw = stream(0, "bins")
+    boundaries = np.sort(draw.normal(size=(2, 3, 6)), axis=2).astype(np.float32)
+    boundaries[0, 1, 2:] = boundaries[1, 2] = np.inf
+    weights = draw.normal(size=(2, 3, 7)).astype(np.float32)
+    weights[1, 2] = 0
+    model = Binned(boundaries, weights, np.array([-1, 2], np.float32))
+    names = ("tweet.length", "tweet.age_h", "tweet.hashtag_count")
+    values = draw.normal(size=(3, 40)).astype(np.float32)
+    values[:, 0] = boundaries[0, :, 1]  # on a boundary: the bin that ends there
+    side = np.arange(40) % 3 == 0
+    asked = fake_batch([40]).with_columns(dict(zip(names, values, strict=True)))
+    expected = [
+        model.bias[s] + sum(weights[s, f, int((boundaries[s, f] < values[f, i]).sum())] for f in range(3))
+        for i, s in enumerate(side.astype(int))
+    ]
+    np.testing.assert_allclose(model.logits(asked, names, side), expected, rtol=1e-5)
 
 
 def test_serving_imports_neither_sklearn_nor_torch() -> None:
