@@ -55,6 +55,7 @@ STAGE_PACKAGES = (
     "heuristics.visibility",
     "heuristics.mixer",
     "heuristics.baselines",
+    "heuristics.quality",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _KEYS = ("about", "extends", "jobs", "stages", "settings", "without", "after")

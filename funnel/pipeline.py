@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 
 from funnel.compose import Slot
-from funnel.core import segments
+from funnel.core import quality, segments
 from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, ContractError, FunnelWarning, nearest
@@ -24,6 +24,7 @@ from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
+from funnel.features.memo import once_per
 from funnel.oracle_stage import SeesTruth
 from funnel.store import digest
 from funnel.trace import BatchTrace, Pages, StageCount, is_traced
@@ -266,7 +267,7 @@ class _Run:
             nothing = {"tweet": np.empty(0, np.int32), "source_score": np.empty(0, np.float32)}
             found = CandidateBatch.of(self.requests, np.zeros(len(self.requests)), **nothing)
         if slot.quota is not None:
-            found = found.take(segments.top_k(found.offsets, found["source_score"], found["tweet"], slot.quota))
+            found = found.take(self._best(found, found["source_score"], slot.quota, quality.FETCH))
         self._count(slot.name, "source", 0, len(found), started)
         return found
 
@@ -326,8 +327,19 @@ class _Run:
             columns = {**columns, SCORE: columns[VALUE]}
         self.batch = self.batch.with_columns(columns)
         if slot.keep is not None:
-            best = segments.top_k(self.batch.offsets, self.batch[stage.adds[0]], self.batch["tweet"], slot.keep)
-            self._keep(np.flatnonzero(best))
+            self._keep(np.flatnonzero(self._best(self.batch, self.batch[stage.adds[0]], slot.keep, quality.SCORING)))
+
+    def _best(self, batch: CandidateBatch, score: Floats, limit: int, which: int) -> Bools:
+        """bool [n]: the best `limit` of each request, or fewer where a quality factor is at work."""
+        view, tweet = self.requests.view, batch["tweet"]
+        if quality.SETTINGS not in view.assets:
+            return segments.top_k(batch.offsets, score, tweet, limit)
+        loop = quality.Loop(*view.assets[quality.SETTINGS][which].tolist())
+        seed = self.requests.seed
+        known = once_per(view, ("quality factor", loop, seed), lambda: quality.history(view, loop, seed))
+        shrunk = np.floor(limit * quality.at(known, self.requests.now_h) + 1e-9)  # 0.95 × 600 is 570, as in the release
+        best: Bools = segments.rank_in_group(batch.offsets, score, tweet) < batch.per_request(shrunk)
+        return best
 
     def _forget(self, later: Sequence[Slot]) -> None:
         """Drop the columns that nobody needs any more: a ranker's features are most of a batch's memory."""

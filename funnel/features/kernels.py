@@ -10,7 +10,7 @@ from funnel.core.kernels.grouping import first_not_before
 
 
 @helper
-def find_target(targets: Ints, low: int, high: int, wanted: int) -> int:
+def find_target(targets: Array, low: int, high: int, wanted: int | np.int64) -> int:
     """The place of `wanted` in targets[low:high] (ascending), -1 if it is not there."""
     at = first_not_before(targets, low, high, wanted)
     return at if at < high and targets[at] == wanted else -1
@@ -36,17 +36,18 @@ def _table_of(values: Array, low: int, high: int) -> Ints:
 
 
 @helper
-def _slot(value: int, width: int) -> int:
-    return ((np.int64(value) * np.int64(0x9E3779B97F4A7C1)) >> 24) & (width - 1)
+def _slot(value: int | np.int64, width: int) -> int:
+    """Where in a table of that width (a power of two) a value stands if the place is free."""
+    return int((np.int64(value) * np.int64(0x9E3779B97F4A7C1)) >> 24) & (width - 1)
 
 
 @helper
-def _in_table(table: Ints, values: Array, wanted: int) -> int:
+def _in_table(table: Ints, values: Array, wanted: int | np.int64) -> int:
     """The place of `wanted` among the values, -1 if it is not there."""
     at = _slot(wanted, table.size)
     while table[at] >= 0 and values[table[at]] != wanted:
         at = (at + 1) & (table.size - 1)
-    return table[at]
+    return int(table[at])
 
 
 @helper

@@ -233,7 +233,7 @@ def _proofs(  # noqa: PLR0912 — one walk over the viewer's circle serves both 
 
 
 @kernel
-def _vouched(
+def _vouched(  # noqa: PLR0912 — as `_proofs`
     request_offsets: Longs, viewers: Ints, moments: Doubles,
     author: Ints, original: Ints, wanted: Bools,
     like_offsets: Longs, like_h: Doubles, like_rows: Ints, liker: Ints,

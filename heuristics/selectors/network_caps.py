@@ -4,7 +4,7 @@ Source: twitter/the-algorithm (July 2023), home-mixer/.../scored_tweets/param/Sc
 `scored_tweets_max_in_network_results` and `scored_tweets_max_out_of_network_results`, each 60 with bounds [1, 500],
 applied after the sort by score. What the backfill pipeline found, the newest tweets of followed accounts, counts for
 neither; it has a cap of its own, 50, which is a constant of ScoredTweetsRecommendationPipelineConfig.scala. March 2023
-had one cap for everything instead, 120 (`scored_tweets_server_max_results`): that is `top_k` with another name and size.
+had one cap for everything instead, 120 (`scored_tweets_server_max_results`): `top_k` with that size.
 """
 
 from __future__ import annotations
