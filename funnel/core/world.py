@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -280,7 +280,8 @@ class WorldTables:
             return None
         try:
             # As plain arrays: memmap's own slicing is slow, and kernels take plain read-only arrays as they are.
-            return EventIndex(**{part: np.asarray(np.load(file, mmap_mode="r")) for part, file in files.items()})
+            parts: dict[str, Any] = {part: np.asarray(np.load(file, mmap_mode="r")) for part, file in files.items()}
+            return EventIndex(**parts)
         except (OSError, ValueError, EOFError):
             return None  # truncated: it is built and written anew
 
