@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import MISSING, Field, fields
 from typing import Any, cast
 
@@ -10,12 +12,13 @@ from funnel.features import FEATURES
 
 
 def stage_rows() -> list[dict[str, object]]:
-    """One row a stage or job: name, kind, what it does, and its settings with their defaults."""
+    """One row a stage or job: name, kind, what it does, where that is published, and its settings."""
     return [
         {
             "stage": name,
             "kind": kind.kind,
             "does": first_line(kind),
+            "source": published_in(kind),
             "settings": [row["setting"] for row in setting_rows(kind)],
         }
         for name, kind in stage_classes().items()
@@ -42,6 +45,15 @@ def setting_rows(kind: type) -> list[dict[str, str]]:
 def first_line(kind: type) -> str:
     """What a stage says about itself."""
     return (kind.__doc__ or "").strip().split("\n")[0].rstrip(".")
+
+
+def published_in(kind: type) -> str:
+    """The first source that a stage's module names, "" if it is of our own making."""
+    text = " ".join((sys.modules[kind.__module__].__doc__ or "").split()).replace("/ ", "/")
+    _, named, rest = text.partition("Source: ")
+    # Up to the file, or to the end of the first clause where no file is named.
+    found = re.match(r"[^;:]*?\.(?:scala|rs|md|py)\b|[^;:]*?(?=[;:] |\. |\.?$)", rest)
+    return found.group() if named and found else ""
 
 
 def _info(one: Field[Any]) -> Any:

@@ -11,6 +11,8 @@ A funnel's file:
     settings:                      # changes to what was inherited
       light_ranker: {keep: 200}
     without: [replies]             # stages left out
+    after:                         # stages put behind one that is there: to move one, leave it out and put it in again
+      author_diversity: [feedback_discount]
 
 The name of a stage is the name of its file; `use: my_package.my_module:MyStage` takes one from
 elsewhere. `quota` and `on_error` (sources), `keep` (scorers), `cadence_h` and `delay_h` (jobs), `trained_at`
@@ -54,9 +56,10 @@ STAGE_PACKAGES = (
     "heuristics.visibility",
     "heuristics.mixer",
     "heuristics.baselines",
+    "heuristics.quality",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
-_KEYS = ("about", "extends", "jobs", "stages", "settings", "without")
+_KEYS = ("about", "extends", "jobs", "stages", "settings", "without", "after")
 _TIMES = ("cadence_h", "delay_h", "trained_at")
 _RUNNER_KEYS = ("name", "use", "quota", "keep", "on_error", *_TIMES)
 _LONGEST_CHAIN = 16
@@ -218,7 +221,25 @@ def _read(name: str, chain: tuple[str, ...]) -> _Plan:
             _apply(plan, f"{stage}.{key}", value)
     for left_out in _names(f"{path.name}: without", content.get("without", [])):
         plan.stages.remove(_entry(plan, left_out, f"{path.name}: without"))
+    for stage, listed in _mapping(f"{path.name}: after", content.get("after", {})).items():
+        _insert(plan, stage, listed, f"{path.name}: after")
     return plan
+
+
+def _insert(plan: _Plan, stage: str, listed: object, where: str) -> None:
+    """Put stages behind one that is there."""
+    added = _entries(f"{where}.{stage}", listed)
+    known = {str(entry["name"]) for entry in (*plan.stages, *plan.jobs)}
+    for entry in added:
+        if entry["name"] in known:
+            raise ConfigError(
+                f"{where}.{stage}", f"{entry['name']!r} is there already — list it in `without` to move it"
+            )
+    behind = _entry(plan, stage, where)
+    if behind not in plan.stages:
+        raise ConfigError(f"{where}.{stage}", "is a batch job — only stages have an order")
+    place = plan.stages.index(behind) + 1
+    plan.stages[place:place] = added
 
 
 def _funnel_file(name: str) -> Path:

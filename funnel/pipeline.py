@@ -14,8 +14,8 @@ from time import perf_counter
 import numpy as np
 
 from funnel.compose import Slot
-from funnel.core import segments
-from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core import quality, segments
+from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, ContractError, FunnelWarning, nearest
 from funnel.core.kernels.merging import merge_lists
@@ -24,12 +24,16 @@ from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
+from funnel.features.memo import once_per
 from funnel.oracle_stage import SeesTruth
 from funnel.store import digest
 from funnel.trace import BatchTrace, Pages, StageCount, is_traced
 from funnel.world import World
 
 MICRO_BATCH = 32  # requests; keeps a batch's columns within the processor's cache
+# Filters that look at rows one by one see all rows of the batch until fewer than this share of them are left: gathering
+# every column anew after each filter costs more than looking at a few rows too many.
+COMPACT_BELOW = 0.75
 MERGE = "merge"  # the runner's own step after the sources
 VALUE, SCORE = "value", "score"
 _ALWAYS = ("tweet", "author")
@@ -255,18 +259,19 @@ class _Run:
         ranking = self.slots[len(sources) : len(self.slots) - len(mixers)]
         for place, slot in enumerate(ranking, start=len(sources) + 1):
             started = perf_counter()
-            n_in = len(self.batch)
+            n_in = self.left
             self._apply(slot)
             if isinstance(slot.part, Scorer):
                 self._forget(self.slots[place:])
-            self._count(slot.name, slot.part.kind, n_in, len(self.batch), started)
+            self._count(slot.name, slot.part.kind, n_in, self.left, started)
+        self._compact()
         self._cut_to_size()
         mixed = self._mix(mixers)
         removed_by = self.removed_by
         if int((removed_by < 0).sum()) != len(self.batch):
             raise ContractError("runner", "a candidate is neither on the page nor removed")
         return BatchTrace(
-            self.requests, self.retrieved, removed_by, self.batch, self.snapshots, self.counts, self.warnings,
+            self.requests, self.retrieved, removed_by, self.batch.settled(), self.snapshots, self.counts, self.warnings,
             mixed.modules,
         )  # fmt: skip
 
@@ -284,7 +289,7 @@ class _Run:
             nothing = {"tweet": np.empty(0, np.int32), "source_score": np.empty(0, np.float32)}
             found = CandidateBatch.of(self.requests, np.zeros(len(self.requests)), **nothing)
         if slot.quota is not None:
-            found = found.take(segments.top_k(found.offsets, found["source_score"], found["tweet"], slot.quota))
+            found = found.take(self._best(found, found["source_score"], slot.quota, quality.FETCH))
         self._count(slot.name, "source", 0, len(found), started)
         return found
 
@@ -305,6 +310,8 @@ class _Run:
         self.batch = hydrate(CandidateBatch(self.requests, offsets, columns), ("author",))
         self.retrieved = self.batch.only(("tweet", *(f"from.{name}" for name in names)))
         self.rows: Longs = np.arange(len(self.batch))
+        self.stays = np.ones(len(self.batch), np.bool_)
+        self.left = len(self.batch)
         self.removed_by = np.full(len(self.batch), -1, np.int16)
         self.snapshots: list[tuple[Longs, CandidateBatch]] = []
         self._count(MERGE, "merge", len(tweet), len(self.batch), started)
@@ -312,11 +319,13 @@ class _Run:
     def _apply(self, slot: Slot) -> None:
         stage = slot.part
         assert isinstance(stage, Stage)
+        if not isinstance(stage, Filter) or stage.list_wise or self.left < COMPACT_BELOW * len(self.batch):
+            self._compact()
         self.batch = hydrate(self.batch, stage.needs)
         if isinstance(stage, Filter):
             keep = stage.keep(self.batch)
             _check_rows(slot.name, keep, len(self.batch), np.bool_)
-            self._keep(np.flatnonzero(keep))
+            self._filter(keep)
         elif isinstance(stage, Scorer):
             self._score(slot, stage)
         elif isinstance(stage, Boost):
@@ -340,13 +349,25 @@ class _Run:
             columns = {**columns, SCORE: columns[VALUE]}
         self.batch = self.batch.with_columns(columns)
         if slot.keep is not None:
-            best = segments.top_k(self.batch.offsets, self.batch[stage.adds[0]], self.batch["tweet"], slot.keep)
-            self._keep(np.flatnonzero(best))
+            self._keep(np.flatnonzero(self._best(self.batch, self.batch[stage.adds[0]], slot.keep, quality.SCORING)))
+
+    def _best(self, batch: CandidateBatch, score: Floats, limit: int, which: int) -> Bools:
+        """bool [n]: the best `limit` of each request, or fewer where a quality factor is at work."""
+        view, tweet = self.requests.view, batch["tweet"]
+        if quality.SETTINGS not in view.assets:
+            return segments.top_k(batch.offsets, score, tweet, limit)
+        loop = quality.Loop(*view.assets[quality.SETTINGS][which].tolist())
+        seed = self.requests.seed
+        known = once_per(view, ("quality factor", loop, seed), lambda: quality.history(view, loop, seed))
+        shrunk = np.floor(limit * quality.at(known, self.requests.now_h) + 1e-9)  # 0.95 × 600 is 570, as in the release
+        best: Bools = segments.rank_in_group(batch.offsets, score, tweet) < batch.per_request(shrunk)
+        return best
 
     def _forget(self, later: Sequence[Slot]) -> None:
         """Drop the columns that nobody needs any more: a ranker's features are most of a batch's memory."""
         needed = {name for slot in later if isinstance(slot.part, Stage) for name in slot.part.needs}
-        self.batch = self.batch.only(tuple(name for name in self.batch.names if name in needed or is_traced(name)))
+        kept = tuple(name for name in self.batch.names if name in needed or is_traced(name))
+        self.batch = self.batch.only(kept).settled()
 
     def _cut_to_size(self) -> None:
         """A page size asked for by the caller only shortens what the last selector left."""
@@ -371,19 +392,41 @@ class _Run:
             self._count(slot.name, "mixer", len(self.batch), len(self.batch), started)
         return pages
 
+    def _filter(self, keep: Bools) -> None:
+        """Book what a filter removes; the rows themselves go when the next stage asks who is left."""
+        gone = self.stays & ~keep
+        if gone.any():
+            self._book(gone)
+            self.stays = self.stays & keep
+            self.left = int(np.count_nonzero(self.stays))
+
+    def _compact(self) -> None:
+        """Let go of the rows that filters removed."""
+        if self.left < len(self.batch):
+            self._take(np.flatnonzero(self.stays))
+
     def _keep(self, rows: Longs) -> None:
         """Go on with some rows; book the others under the stage at work."""
         gone = np.ones(len(self.batch), np.bool_)
         gone[rows] = False
-        if int(gone.sum()) + rows.size != len(self.batch):
+        removed = int(np.count_nonzero(gone))
+        if removed + rows.size != len(self.batch):
             raise ContractError("selector", "returned a row twice")
-        if gone.any():
-            self.removed_by[self.rows[gone]] = len(self.counts)
-            if self.detail:
-                self.snapshots.append((self.rows[gone], self.batch.take(gone)))
-        if gone.any() or (np.diff(rows) < 0).any():
-            self.batch = self.batch.take(rows)
-            self.rows = self.rows[rows]
+        if removed:
+            self._book(gone)
+        if removed or bool((rows[1:] < rows[:-1]).any()):
+            self._take(rows)
+
+    def _book(self, gone: Bools) -> None:
+        self.removed_by[self.rows[gone]] = len(self.counts)
+        if self.detail:
+            self.snapshots.append((self.rows[gone], self.batch.take(gone).settled()))
+
+    def _take(self, rows: Longs) -> None:
+        self.batch = self.batch.take(rows)
+        self.rows = self.rows[rows]
+        self.stays = np.ones(rows.size, np.bool_)
+        self.left = rows.size
 
     def _count(self, stage: str, kind: str, n_in: int, n_out: int, started: float) -> None:
         self.counts.append(StageCount(stage, kind, n_in, n_out, (perf_counter() - started) * 1e3))

@@ -5,7 +5,8 @@ that works row by row never looks at `offsets`; one that works on lists uses `fu
 
     >>> batch["age_h"]                    # a column, read-only
     >>> batch.with_columns(value=value)   # a new batch with one more column
-    >>> batch.take(rows)                  # a new batch with some of the rows
+    >>> batch.take(rows)                  # a new batch with some of the rows; a column is gathered when it is read
+    >>> batch.settled()                   # the same batch, with all of its columns gathered
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ class CandidateBatch:
     def __init__(self, requests: Requests, offsets: Longs, columns: Mapping[str, Array]) -> None:
         self.requests = requests
         self.offsets: Longs = frozen(offsets)
-        self._columns = {name: frozen(values) for name, values in columns.items()}
+        # None: to be gathered from the batch that these rows were taken of.
+        self._columns: dict[str, Array | None] = {name: frozen(values) for name, values in columns.items()}
+        self._taken: tuple[CandidateBatch, Longs] | None = None
         if offsets.size != len(requests) + 1 or (offsets.size and offsets[0] != 0):
             raise ContractError("batch", f"wants {len(requests) + 1} offsets that start at 0, got {offsets.size}")
-        for name, values in self._columns.items():
-            if values.shape[:1] != (len(self),):
-                raise ContractError(f"column {name!r}", f"wants {len(self)} rows, got shape {values.shape}")
+        self._check(columns)
 
     @classmethod
     def of(cls, requests: Requests, counts: ArrayLike, **columns: Array) -> CandidateBatch:
@@ -81,9 +82,12 @@ class CandidateBatch:
 
     def __getitem__(self, name: str) -> Array:
         try:
-            return self._columns[name]
+            values = self._columns[name]
         except KeyError:
             raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, self._columns)}") from None
+        if values is None:
+            values = self._columns[name] = self._gathered(name)
+        return values
 
     def __repr__(self) -> str:
         return f"CandidateBatch({len(self.requests)} requests, {len(self)} candidates, columns {', '.join(self.names)})"
@@ -119,29 +123,56 @@ class CandidateBatch:
 
     def with_columns(self, columns: Mapping[str, Array]) -> CandidateBatch:
         """The same rows with more (or replaced) columns."""
-        checked = CandidateBatch(self.requests, self.offsets, columns)
-        return self._same_rows({**self._columns, **checked._columns})
+        self._check(columns)
+        return self._same_rows({**self._columns, **{name: frozen(values) for name, values in columns.items()}})
 
     def only(self, names: tuple[str, ...]) -> CandidateBatch:
         """The same rows with some of the columns."""
-        return self._same_rows({name: self[name] for name in names})
+        for name in names:
+            if name not in self:
+                raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, self._columns)}")
+        return self._same_rows({name: self._columns[name] for name in names})
 
     def take(self, rows: Array) -> CandidateBatch:
         """Some rows (int64, or bool [n]) in the order given, which must keep requests together and in order."""
         if rows.dtype == np.bool_:
             rows = np.flatnonzero(rows)
         request = self.request[rows]
-        if request.size and bool((np.diff(request) < 0).any()):
+        if request.size and bool((request[1:] < request[:-1]).any()):
             raise ContractError("batch.take", "rows must be grouped by request, in the order of the requests")
-        counts = np.bincount(request, minlength=len(self.requests))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return CandidateBatch(self.requests, offsets, {name: values[rows] for name, values in self._columns.items()})
+        offsets = np.zeros(len(self.requests) + 1, np.int64)
+        np.cumsum(np.bincount(request, minlength=len(self.requests)), out=offsets[1:])
+        taken = CandidateBatch(self.requests, offsets, {})
+        taken._columns = dict.fromkeys(self._columns)
+        taken._taken = self, rows
+        taken.__dict__["request"] = frozen(request)
+        return taken
 
-    def _same_rows(self, columns: dict[str, Array]) -> CandidateBatch:
+    def settled(self) -> CandidateBatch:
+        """The same rows and columns, all of them gathered: holds on to no other batch."""
+        for name in self._columns:
+            self[name]
+        self._taken = None
+        return self
+
+    def _gathered(self, name: str) -> Array:
+        """A column from the last batch that has it: each `take` since then is one step."""
+        assert self._taken is not None
+        batch, rows = self._taken
+        while (values := batch._columns[name]) is None:
+            assert batch._taken is not None
+            batch, before = batch._taken
+            rows = before[rows]
+        return frozen(values[rows])
+
+    def _check(self, columns: Mapping[str, Array]) -> None:
+        for name, values in columns.items():
+            if values.shape[:1] != (len(self),):
+                raise ContractError(f"column {name!r}", f"wants {len(self)} rows, got shape {values.shape}")
+
+    def _same_rows(self, columns: dict[str, Array | None]) -> CandidateBatch:
         """This batch with other columns that are known to fit; what was derived from its rows is kept."""
-        batch = CandidateBatch(self.requests, self.offsets, {})
+        batch = CandidateBatch.__new__(CandidateBatch)
+        batch.__dict__.update(self.__dict__)
         batch._columns = columns
-        for derived in ("request", "viewer", "now_h"):
-            if derived in self.__dict__:
-                batch.__dict__[derived] = self.__dict__[derived]
         return batch

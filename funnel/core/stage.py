@@ -79,7 +79,10 @@ class Source(Stage):
 
 
 class Filter(Stage):
-    """Decides what stays, row by row unless it says list-wise; the reason of a removal is the stage's name."""
+    """Decides what stays, row by row unless it says list-wise; the reason of a removal is the stage's name.
+
+    A row-wise filter may be asked about rows that a filter before it has removed; the first that says no is the reason.
+    """
 
     kind = "filter"
     list_wise: ClassVar[bool] = False

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -298,7 +298,9 @@ class WorldTables:
         if not all(file.exists() for file in files.values()):
             return None
         try:
-            return EventIndex(**{part: np.load(file, mmap_mode="r") for part, file in files.items()})
+            # As plain arrays: memmap's own slicing is slow, and kernels take plain read-only arrays as they are.
+            parts: dict[str, Any] = {part: np.asarray(np.load(file, mmap_mode="r")) for part, file in files.items()}
+            return EventIndex(**parts)
         except (OSError, ValueError, EOFError):
             return None  # truncated: it is built and written anew
 
@@ -339,6 +341,7 @@ class PlatformView:
         self._world = world
         self.now_h = float(now_h)
         self.assets: Columns = assets if assets is not None else {}
+        self._events: dict[tuple[str, str], EventIndex] = {}
 
     @property
     def meta(self) -> WorldMeta:
@@ -427,7 +430,10 @@ class PlatformView:
         "tweet_label" (by "tweet") and "user_label" (by "author").
         Pairs are looked up by `pair_keys(viewer, author)`. `row` of the index points into the table of the events.
         """
-        return self._world.index(what, by).until(self.now_h)
+        known = self._events.get((what, by))
+        if known is None:
+            known = self._events[what, by] = self._world.index(what, by).until(self.now_h)
+        return known
 
     def tweets_before(self, now_h: Doubles) -> Longs:
         """int64 [n]: how many tweets existed before each moment; the ids below that number."""

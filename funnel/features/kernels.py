@@ -4,26 +4,83 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import first_not_before
 
 
 @helper
-def find_target(targets: Ints, low: int, high: int, wanted: int) -> int:
+def find_target(targets: Array, low: int, high: int, wanted: int | np.int64) -> int:
     """The place of `wanted` in targets[low:high] (ascending), -1 if it is not there."""
     at = first_not_before(targets, low, high, wanted)
     return at if at < high and targets[at] == wanted else -1
 
 
+# As many questions about one range at least, before a table of it is worth making; and as many per entry of the range.
+_TABLE_FROM, _TABLE_PER_ENTRY = 64, 0.25
+
+
+@helper
+def _table_of(values: Array, low: int, high: int) -> Ints:
+    """A hash table of open addresses: places of values[low:high] (distinct), -1 where nothing stands."""
+    width = 4
+    while width < 4 * (high - low):
+        width *= 2
+    table = np.full(width, -1, np.int32)
+    for place in range(low, high):
+        at = _slot(values[place], width)
+        while table[at] >= 0:
+            at = (at + 1) & (width - 1)
+        table[at] = place
+    return table
+
+
+@helper
+def _slot(value: int | np.int64, width: int) -> int:
+    """Where in a table of that width (a power of two) a value stands if the place is free."""
+    return int((np.int64(value) * np.int64(0x9E3779B97F4A7C1)) >> 24) & (width - 1)
+
+
+@helper
+def _in_table(table: Ints, values: Array, wanted: int | np.int64) -> int:
+    """The place of `wanted` among the values, -1 if it is not there."""
+    at = _slot(wanted, table.size)
+    while table[at] >= 0 and values[table[at]] != wanted:
+        at = (at + 1) & (table.size - 1)
+    return int(table[at])
+
+
+@helper
+def _end_of_run(values: Ints, begin: int) -> int:
+    end = begin + 1
+    while end < values.size and values[end] == values[begin]:
+        end += 1
+    return end
+
+
 @kernel
 def edge_time(offsets: Longs, targets: Ints, times: Doubles, source: Ints, target: Ints) -> Doubles:
-    """float64 [n]: since when source[i] points at target[i], inf if it never does."""
+    """float64 [n]: since when source[i] points at target[i], inf if it never does.
+
+    Neighbouring rows mostly share the source (the viewer): many questions about one are answered by a table.
+    """
     out = np.full(source.size, np.inf)
-    for i in range(source.size):
-        at = find_target(targets, offsets[source[i]], offsets[source[i] + 1], target[i])
-        if at >= 0:
-            out[i] = times[at]
+    begin = 0
+    while begin < source.size:
+        end = _end_of_run(source, begin)
+        low, high = offsets[source[begin]], offsets[source[begin] + 1]
+        if end - begin >= max(_TABLE_FROM, _TABLE_PER_ENTRY * (high - low)):
+            table = _table_of(targets, low, high)
+            for i in range(begin, end):
+                at = _in_table(table, targets, target[i])
+                if at >= 0:
+                    out[i] = times[at]
+        else:
+            for i in range(begin, end):
+                at = find_target(targets, low, high, target[i])
+                if at >= 0:
+                    out[i] = times[at]
+        begin = end
     return out
 
 
@@ -31,21 +88,24 @@ def edge_time(offsets: Longs, targets: Ints, times: Doubles, source: Ints, targe
 def pair_slots(keys: Longs, first: Ints, second: Ints) -> Longs:
     """int64 [n]: the group of each pair in a sparse index by pair, -1 if it has none.
 
-    Neighbouring rows mostly share `first` (the viewer), whose keys stand together: their range is
-    searched once and the pair inside it.
+    Neighbouring rows mostly share `first` (the viewer), whose keys stand together: their range is searched once, and
+    many questions about it are answered by a table.
     """
     out = np.full(first.size, -1, np.int64)
-    low, high, whose = 0, 0, -1
-    for i in range(first.size):
-        if first[i] != whose:
-            whose = first[i]
-            low = first_not_before(keys, 0, keys.size, np.int64(whose) << 32)
-            high = first_not_before(keys, low, keys.size, (np.int64(whose) + 1) << 32)
-        if high > low:
-            wanted = (np.int64(whose) << 32) | np.int64(second[i])
-            at = first_not_before(keys, low, high, wanted)
-            if at < high and keys[at] == wanted:
-                out[i] = at
+    begin = 0
+    while begin < first.size:
+        end = _end_of_run(first, begin)
+        own = np.int64(first[begin]) << 32
+        low = first_not_before(keys, 0, keys.size, own)
+        high = first_not_before(keys, low, keys.size, own + (np.int64(1) << 32))
+        if high > low and end - begin >= max(_TABLE_FROM, _TABLE_PER_ENTRY * (high - low)):
+            table = _table_of(keys, low, high)
+            for i in range(begin, end):
+                out[i] = _in_table(table, keys, own | np.int64(second[i]))
+        elif high > low:
+            for i in range(begin, end):
+                out[i] = find_target(keys, low, high, own | np.int64(second[i]))
+        begin = end
     return out
 
 
@@ -80,14 +140,18 @@ def has_muted_word(
 ) -> Bools:
     """bool [n]: whether the tweet, or the one it retweets, has a word that the viewer muted before now."""
     out = np.zeros(viewer.size, np.bool_)
+    begin, end = 0, 0
     for i in range(viewer.size):
-        begin = mutes[viewer[i]]
-        end = first_not_before(mute_h, begin, mutes[viewer[i] + 1], now[i])
+        if i == 0 or viewer[i] != viewer[i - 1] or now[i] != now[i - 1]:
+            begin = mutes[viewer[i]]
+            end = first_not_before(mute_h, begin, mutes[viewer[i] + 1], now[i])
         for m in range(begin, end):
             word = word_of_row[mute_row[m]]
-            for shown in (tweet[i], original[i]):
-                if find_target(tweet_words, tweet_offsets[shown], tweet_offsets[shown + 1], word) >= 0:
-                    out[i] = True
+            shown = original[i]
+            out[i] |= find_target(tweet_words, tweet_offsets[shown], tweet_offsets[shown + 1], word) >= 0
+            shown = tweet[i]
+            if shown != original[i]:
+                out[i] |= find_target(tweet_words, tweet_offsets[shown], tweet_offsets[shown + 1], word) >= 0
     return out
 
 

@@ -28,19 +28,24 @@ DAY_H = 24.0
 class FeedbackFatigue(Filter):
     """Removes tweets by, liked by, followed by or retweeted by those the viewer lately asked to see fewer of."""
 
-    needs = (
-        "see_fewer_h",
-        "retweeter_see_fewer_h",
-        "valid_likers",
-        "likers_see_fewer_h",
-        "valid_followers",
-        "followers_see_fewer_h",
-    )
-
     days: float = Field(14.0, gt=0, allow_inf_nan=False, description="how long a see-fewer works here, days")
     behaviour: Literal["as_intended", "as_released"] = Field(
         "as_intended", description="as_released: July 2023, where the filter runs before it has the history"
     )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The wishes of the viewer about all who stand for the tweet; nothing, as released."""
+        if self.behaviour == "as_released":
+            return ()
+        return (
+            "see_fewer_h",
+            "retweeter_see_fewer_h",
+            "valid_likers",
+            "likers_see_fewer_h",
+            "valid_followers",
+            "followers_see_fewer_h",
+        )
 
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: no see-fewer within `days` about the author, the retweeter, or all who vouch for it."""

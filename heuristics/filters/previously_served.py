@@ -21,12 +21,15 @@ from funnel.core.stage import STRICT, Filter
 class PreviouslyServed(Filter):
     """Removes tweets served to the viewer in the last minutes, themselves or as a retweet."""
 
-    needs = ("served_h",)
-
     window_min: float = Field(10.0, gt=0, allow_inf_nan=False, description="how long serving is remembered, minutes")
     only_get_older: bool = Field(
         False, description="as in 2023: only requests for older tweets; requests here ask for the newest, so all stays"
     )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """When the tweet was served; nothing, if no request asks."""
+        return () if self.only_get_older else ("served_h",)
 
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: not among the ids served within `window_min`."""

@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from funnel.core.arrays import Bools
+from funnel.core.arrays import Bools, Ints, Longs
 from funnel.core.batch import CandidateBatch
+from funnel.core.kernels import kernel
 from funnel.core.stage import STRICT, Filter
 
 
@@ -27,18 +28,32 @@ class RetweetDuplicates(Filter):
 
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: a native tweet, or the earliest retweet of an original that is not a candidate itself."""
-        retweets = np.flatnonzero(batch["is_retweet"])
-        keep = np.ones(len(batch), np.bool_)
-        if not retweets.size:
-            return keep
-        key = (batch.request << 32) | batch["original"].astype(np.int64)
-        wanted = key[retweets]
-        order = np.lexsort((batch["tweet"][retweets], wanted))
-        again = np.zeros(order.size, np.bool_)
-        again[1:] = wanted[order[1:]] == wanted[order[:-1]]
-        keep[retweets[order]] = ~again
-        natives = np.sort(key[~batch["is_retweet"]])
-        if natives.size:
-            place = np.minimum(np.searchsorted(natives, wanted), natives.size - 1)
-            keep[retweets] &= natives[place] != wanted
-        return keep
+        return _first_versions(batch.offsets, batch["original"], batch["is_retweet"], batch["tweet"])
+
+
+@kernel
+def _first_versions(offsets: Longs, original: Ints, is_retweet: Bools, tweet: Ints) -> Bools:
+    """One row for each original; the best one known so far stands in a hash table of open addresses."""
+    longest = 1
+    for request in range(offsets.size - 1):
+        longest = max(longest, offsets[request + 1] - offsets[request])
+    width = 1
+    while width < 2 * longest:
+        width *= 2
+    table = np.empty(width, np.int64)
+    keep = np.ones(original.size, np.bool_)
+    for request in range(offsets.size - 1):
+        table[:] = -1
+        for i in range(offsets[request], offsets[request + 1]):
+            at = ((original[i] * 0x9E3779B97F4A7C1) >> 20) & (width - 1)
+            while table[at] >= 0 and original[table[at]] != original[i]:
+                at = (at + 1) & (width - 1)
+            best = table[at]
+            if best < 0:
+                table[at] = i
+            elif is_retweet[i] and (not is_retweet[best] or tweet[best] < tweet[i]):
+                keep[i] = False
+            else:
+                keep[best] = not is_retweet[best]  # natives always stay
+                table[at] = i
+    return keep

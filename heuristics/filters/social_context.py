@@ -28,12 +28,13 @@ class SocialContext(Filter):
     @property
     def needs(self) -> tuple[str, ...]:
         """Network, proofs, and the columns of the exempt sources."""
-        columns = ("in_network", "is_reply", "author_verified", "valid_likers", "valid_followers")
+        switched = (("is_reply", self.keep_replies), ("author_verified", self.verified_bypass))
+        columns = ("in_network", "vouched_for", *(name for name, wanted in switched if wanted))
         return (*columns, *(f"from.{source}" for source in self.exempt_sources))
 
     def keep(self, batch: CandidateBatch) -> Bools:
         """bool [n]: in-network, exempt, or with at least one valid proof."""
-        kept: Bools = batch["in_network"] | (batch["valid_likers"] > 0) | (batch["valid_followers"] > 0)
+        kept: Bools = batch["in_network"] | batch["vouched_for"]
         if self.keep_replies:
             kept |= batch["is_reply"]
         if self.verified_bypass:

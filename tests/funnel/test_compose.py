@@ -60,9 +60,26 @@ def test_a_child_changes_and_leaves_out_what_it_inherits(tmp_path: Path) -> None
     assert next(slot.keep for slot in funnel.stages if slot.name == "light_ranker") == 100
 
 
+def test_a_child_puts_stages_behind_one_of_its_base_and_so_moves_them(tmp_path: Path) -> None:
+    text = "extends: {base}\nwithout: [own_tweets]\nafter:\n  author_diversity: [replies: {{scale: 0.5}}]\n"
+    base = tmp_path / "base.yaml"
+    good(tmp_path)
+    base.write_text((tmp_path / "mine.yaml").read_text())
+    funnel = compose(tmp_path, text.format(base=base), name="child.yaml")
+    assert [slot.name for slot in funnel.stages] == ["in_network", "Taste", "author_diversity", "replies", "top_k"]
+    moved = f"extends: {base}\nwithout: [own_tweets]\nafter:\n  top_k: [own_tweets]\n"
+    assert [slot.name for slot in compose(tmp_path, moved, name="moved.yaml").stages][-2:] == ["top_k", "own_tweets"]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("extends: twitter_2023\nafter: {nobody: [conversation_dedup]}", "no such stage here"),
+        ("extends: twitter_2023\nafter: {replies: [too_old]}", "there already — list it in `without`"),
+        ("extends: twitter_2023\nafter: {twhin: [own_tweets]}\nwithout: [own_tweets]", "is a batch job"),
+        ("extends: twitter_2023\nafter: {ads: [conversation_dedup]}", "must come before the first mixer"),
+        ("extends: twitter_2023\nafter: {in_network: [replies]}\nwithout: [replies]", "must come"),
+        ("extends: twitter_2023\nafter: [replies]", "wants `field: value` pairs"),
         ("", "empty|mapping"),
         ("- a\n- b\n", "mapping"),
         ("stages: [", "YAML"),

@@ -75,7 +75,13 @@ def test_march_and_july_differ_in_what_is_published() -> None:
     assert changed["blue_verified", "originals_only"] == (False, True)
     assert changed["author_diversity", "rank_by"] == ("score", "value")
     assert changed["value", "good_click"] == ("separate", "max")
-    assert {one["stage"] for one in _march_to_july()["only_in_b"]} == {"replies", "creators"}
+    added = {one["stage"] for one in _march_to_july()["only_in_b"]}
+    assert added == {
+        "replies", "creators", "subscription_reply", "social_context", "duplicate_conversations",
+        "support_account_replies", "network_caps",
+    }  # fmt: skip
+    assert [one["stage"] for one in _march_to_july()["only_in_a"]] == ["drop_max"]
+    assert changed["feedback_fatigue", "behaviour"] == ("as_intended", "as_released")
 
 
 def _march_to_july():  # type: ignore[no-untyped-def]

@@ -38,8 +38,12 @@ def helper(function: Callable[P, T]) -> Callable[P, T]:
 def _read_only(argument: object) -> object:
     if not isinstance(argument, np.ndarray):
         return argument
-    if type(argument) is np.ndarray and not argument.flags.writeable and argument.flags.c_contiguous:
-        return argument
-    view = np.ascontiguousarray(argument).view(np.ndarray)
+    flags = argument.flags
+    if type(argument) is np.ndarray and flags.c_contiguous:
+        if not flags.writeable:
+            return argument
+        view = argument.view()
+    else:
+        view = np.ascontiguousarray(argument).view(np.ndarray)
     view.flags.writeable = False
     return view

@@ -1,0 +1,1 @@
+"""The quality factor: caps that shrink when the simulated latency is over its target."""
