@@ -43,6 +43,7 @@ SCORES: tuple[Score, ...] = ("cosine", "cosine_no_source_norm", "log_cosine", "d
 COSINE, NO_SOURCE_NORM, LOG_COSINE = range(3)
 # A histogram of scores by the upper bits of a float32: sign, exponent and seven bits of the fraction.
 BINS, SHIFT = 1 << 16, 16
+BLOCK = 2048  # slots whose sums, 16 bytes each, fit a near cache
 
 
 class SearchSettings(Protocol):
@@ -55,7 +56,7 @@ class SearchSettings(Protocol):
     max_results: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class AnnSettings:
     """Twitter's constants for both, but for `min_interest`: see `SimClustersANN`.
 
@@ -131,12 +132,13 @@ def search(
     nobody = np.full(count, -1, np.int32)
     graph = view.following
     end = int(np.searchsorted(view.tweets["time_h"][lists.tweet], now_h - settings.min_age_h, side="right"))
-    return _scan(
-        nobody if viewer is None else viewer, nobody if without is None else without, float(now_h), queries.clusters, queries.weights,
-        lists.tweet, lists.offsets, lists.slot, lists.value,
+    row, slot, score = _scan(
+        nobody if viewer is None else viewer, nobody if without is None else _slots(lists.tweet, without),
+        float(now_h), queries.clusters, queries.weights, lists.offsets, lists.slot, lists.value,
         view.tweets["author"][lists.tweet], end, view.user_count, graph.offsets, graph.targets, graph.time_h,
         settings.max_clusters, SCORES.index(settings.score), float(settings.min_score), settings.max_results,
     )  # fmt: skip
+    return row, lists.tweet[slot], score
 
 
 def similar_producers(view: PlatformView, producers: Ints, *, limit: int) -> tuple[Longs, Ints, Floats]:
@@ -148,22 +150,30 @@ def similar_producers(view: PlatformView, producers: Ints, *, limit: int) -> tup
     row_of = view.asset("simclusters.producer_row")
     user_of = np.flatnonzero(row_of >= 0).astype(np.int32)
     lists = by_cluster(clusters, weights, max(1, clusters.shape[0]))
-    nobody, none = np.full(producers.size, -1, np.int32), np.zeros(1, np.int64)
-    row, found, score = _scan(
-        nobody, row_of[producers], 0.0, *producer_queries(view, producers), lists.tweet, lists.offsets, lists.slot,
-        lists.value, lists.tweet, lists.tweet.size, 0, none, np.empty(0, np.int32), np.empty(0), max(1, clusters.shape[1]), COSINE, 0.0, limit,
+    query = producer_queries(view, producers)
+    row, slot, score = _scan(
+        np.full(producers.size, -1, np.int32), row_of[producers], 0.0, query.clusters, query.weights,
+        lists.offsets, lists.slot, lists.value, lists.tweet, lists.tweet.size, 0,
+        np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0), max(1, clusters.shape[1]), COSINE, 0.0, limit,
     )  # fmt: skip
-    return row, user_of[found], score  # producers are numbered in the order of their ids
+    return row, user_of[slot], score  # producers are numbered in the order of their ids
+
+
+def _slots(tweets: Ints, wanted: Ints) -> Ints:
+    """int32 [q]: where each wanted tweet stands among the ascending ones, −1 if it does not."""
+    if tweets.size == 0:
+        return np.full(wanted.size, -1, np.int32)
+    place = np.minimum(np.searchsorted(tweets, wanted), tweets.size - 1).astype(np.int32)
+    return np.where(tweets[place] == wanted, place, np.int32(-1))
 
 
 @kernel
-def _scan(  # noqa: PLR0912 (one loop that shares its dense sums)
+def _scan(
     viewer: Ints,
     without: Ints,
     now: float,
     clusters: Array,
     weights: Array,
-    item: Ints,
     list_offsets: Longs,
     slot: Ints,
     value: Floats,
@@ -178,55 +188,72 @@ def _scan(  # noqa: PLR0912 (one loop that shares its dense sums)
     min_score: float,
     k: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """(query int64 [n], item int32 [n], score float32 [n]); items from slot `end` on are too young."""
-    sums = np.zeros((item.size, 2))  # dot and norm side by side: one cache line
-    touched = np.empty(item.size, np.int64)
+    """(query int64 [n], slot int32 [n], score float32 [n]); from slot `end` on tweets are too young.
+
+    viewer and without (a slot): −1 for none. author: int32 [m].
+    """
+    items = author.size
+    sums, touched = np.zeros((BLOCK, 2)), np.empty(BLOCK, np.int64)  # dot and norm side by side: one cache line
+    place = np.empty(clusters.shape[1], np.int64)
     network = np.full(users, -1, np.int64)
-    score, tweet = np.empty(item.size, np.float32), np.empty(item.size, np.int32)
+    score, tweet = np.empty(items, np.float32), np.empty(items, np.int32)
     bins = np.zeros(BINS, np.int32)
-    out_row = np.empty(viewer.size * min(k, item.size), np.int64)
+    out_row = np.empty(viewer.size * min(k, items), np.int64)
     out_item, out_score = np.empty(out_row.size, np.int32), np.empty(out_row.size, np.float32)
     found = 0
     for r in range(viewer.size):
         if viewer[r] >= 0:
             mark_network(network, r, follow_offsets, follow_targets, follow_times, viewer[r], now)
-        count, source = 0, 0.0
+        scanned, source = 0, 0.0
         for j in range(min(max_clusters, clusters.shape[1])):
             c = clusters[r, j]
             if c < 0:
                 break
-            weight = np.float64(weights[r, j])
-            source += weight * weight
-            if weight == 0.0 or c >= list_offsets.size - 1:
-                continue
-            for i in range(list_offsets[c], list_offsets[c + 1]):
-                s = slot[i]
-                if s >= end:
-                    break  # slots ascend
-                e = np.float64(value[i])
-                if sums[s, 1] == 0.0:
-                    touched[count] = s
-                    count += 1
-                sums[s, 0] += weight * e
-                sums[s, 1] += e * e
-        scale = 1.0
-        if kind == COSINE:
-            scale = 1.0 / math.sqrt(source) if source > 0.0 else 0.0
-        elif kind == LOG_COSINE:
-            scale = 1.0 / math.log1p(source) if source > 0.0 else 0.0
+            source += np.float64(weights[r, j]) * weights[r, j]
+            # A cluster that no tweet has is past the last list.
+            place[j] = list_offsets[c] if c < list_offsets.size - 1 else list_offsets[-1]
+            scanned += 1
+        scale = _scale(kind, source)
         n = 0
-        for i in range(count):
-            s = touched[i]
-            value_of = _scored(kind, sums[s, 0], sums[s, 1]) * scale
-            sums[s, 0], sums[s, 1] = 0.0, 0.0
-            if value_of >= min_score and item[s] != without[r] and (viewer[r] < 0 or network[author[s]] != r):
-                score[n], tweet[n] = value_of, item[s]
-                n += 1
+        # All lists ascend, so that a block of slots, whose sums fit a near cache, is finished before the next.
+        for first in range(0, end if source > 0.0 else 0, BLOCK):
+            count, last = 0, min(first + BLOCK, end)
+            for j in range(scanned):
+                c, weight = clusters[r, j], np.float64(weights[r, j])
+                i, stop = place[j], list_offsets[min(c + 1, list_offsets.size - 1)]
+                while i < stop and slot[i] < last:
+                    s = slot[i] - first
+                    e = np.float64(value[i])
+                    if sums[s, 1] == 0.0:
+                        touched[count] = s
+                        count += 1
+                    sums[s, 0] += weight * e
+                    sums[s, 1] += e * e
+                    i += 1
+                place[j] = i
+            for i in range(count):
+                s = touched[i]
+                value_of = _scored(kind, sums[s, 0], sums[s, 1]) * scale
+                sums[s, 0], sums[s, 1] = 0.0, 0.0
+                s += first
+                if value_of >= min_score and s != without[r] and (viewer[r] < 0 or network[author[s]] != r):
+                    score[n], tweet[n] = value_of, s
+                    n += 1
         n = _shortened(score, tweet, n, k, bins)
         for i in best_rows(score[:n], tweet[:n], k):
             out_row[found], out_item[found], out_score[found] = r, tweet[i], score[i]
             found += 1
     return out_row[:found].copy(), out_item[:found].copy(), out_score[:found].copy()
+
+
+@helper
+def _scale(kind: int, source: float) -> float:
+    """The part of the score that the query alone makes; source: |s|²."""
+    if kind == COSINE and source > 0.0:
+        return 1.0 / math.sqrt(source)
+    if kind == LOG_COSINE and source > 0.0:
+        return 1.0 / math.log1p(source)
+    return 1.0
 
 
 @helper
