@@ -111,7 +111,7 @@ def test_order_and_company_of_queries_change_nothing(ready: PlatformView) -> Non
 
 def test_the_best_are_kept_and_ties_go_to_the_smaller_tweet() -> None:
     view = mini_view()
-    # 4,000 tweets would span two blocks of sums; 90 tweets in one cluster, all with the same cosine.
+    # 90 tweets in one cluster, all with the same cosine.
     lists = ClusterLists(
         np.arange(90, dtype=np.int32), np.array([0, 90]), np.arange(90, dtype=np.int32), np.ones(90, np.float32)
     )
