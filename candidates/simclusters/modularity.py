@@ -6,7 +6,6 @@ Blondel et al., "Fast unfolding of communities in large networks", J. Stat. Mech
 
 from __future__ import annotations
 
-import random
 from typing import Literal
 
 import numpy as np
@@ -41,7 +40,7 @@ def modularity_communities(graph: ProducerGraph, count: int, algorithm: Algorith
     once = source < graph.targets
     links = igraph.Graph(n=n, edges=np.stack([source[once], graph.targets[once]], axis=1))
     weights = graph.weights[once].astype(np.float64)
-    igraph.set_random_number_generator(random.Random(rng.key(seed, f"simclusters.{algorithm}")))  # noqa: S311
+    igraph.set_random_number_generator(_Draws(rng.stream(seed, f"simclusters.{algorithm}")))
     low, high = np.log(_RESOLUTIONS)
     best = np.full(n, -1, np.int32)
     for _ in range(_STEPS):
@@ -58,8 +57,27 @@ def modularity_communities(graph: ProducerGraph, count: int, algorithm: Algorith
         if _count(cluster) == count:
             break
         low, high = (middle, high) if _count(cluster) < count else (low, middle)
-    igraph.set_random_number_generator(random)  # igraph's own default: its generator is one for the whole process
+    igraph.set_random_number_generator(None)  # it is one for the whole process: its own again
     return numbered_by_size(best)
+
+
+class _Draws:
+    """A stream in the shape that igraph asks for."""
+
+    def __init__(self, draws: np.random.Generator) -> None:
+        self._draws = draws
+
+    def random(self) -> float:
+        """In [0, 1)."""
+        return float(self._draws.random())
+
+    def randint(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return int(self._draws.integers(low, high, endpoint=True))
+
+    def gauss(self, mean: float, deviation: float) -> float:
+        """A normal draw."""
+        return float(self._draws.normal(mean, deviation))
 
 
 def _count(cluster: Ints) -> int:
