@@ -9,12 +9,12 @@ if ln U < 0.5 * (LL_new − LL_old).
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
 
 from candidates.simclusters.producers import ProducerGraph
+from candidates.simclusters.sizes import SizeSettings, cluster_count
 from funnel.core.arrays import Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 from funnel.core.rng import stream
@@ -23,10 +23,9 @@ SCALE = 0.5  # scaleCoeff of sbf's AlgorithmConfig.java
 MIN_ACCEPT_RATE = 0.01  # evalEps: a sweep that changes less is the last one
 
 
-class CommunitySettings(Protocol):
+class CommunitySettings(SizeSettings, Protocol):
     """The settings of `SimClusters` that shape the communities."""
 
-    cluster_size: float
     epochs: int
     coefficient: float
 
@@ -36,7 +35,7 @@ def communities(graph: ProducerGraph, settings: CommunitySettings, seed: int) ->
     n = graph.producer.size
     if n == 0:
         return np.empty(0, np.int32)
-    count = max(2, math.ceil(n / settings.cluster_size))
+    count = cluster_count(settings, n)
     draws = stream(seed, "simclusters.metropolis")
     start = _first_assignment(graph, count, draws)
     orders = np.stack([draws.permutation(n) for _ in range(settings.epochs)]).astype(np.int32)
@@ -51,26 +50,52 @@ def communities(graph: ProducerGraph, settings: CommunitySettings, seed: int) ->
         )
         if moved < MIN_ACCEPT_RATE * n:
             break
-    return _numbered_by_size(cluster, count)
+    return numbered_by_size(cluster)
 
 
 def _first_assignment(graph: ProducerGraph, count: int, draws: np.random.Generator) -> Ints:
-    """Empty clusters are seeded from neighbourhoods: each takes a free producer, chosen by weighted degree, and its
-    most similar free neighbours, so that seeds lie apart."""
+    """Empty clusters are seeded from the tightest neighbourhoods, those whose links stay inside (sbf,
+    SparseBinaryMatrix.initFromBestNeighborhoods): each takes a free producer and its most similar free neighbours."""
     n = graph.producer.size
-    weighted_degree = np.zeros(n)
-    source = np.repeat(np.arange(n), np.diff(graph.offsets))
-    np.add.at(weighted_degree, source, graph.weights)
-    order = np.lexsort((draws.random(n), -weighted_degree)).astype(np.int32)
-    return _seeded(graph.offsets, graph.targets, graph.weights, order, count, max(1, n // (2 * count)))
+    members = max(1, n // (2 * count))
+    tight = _tightness(graph.offsets, graph.targets, graph.weights, members)
+    order = np.lexsort((draws.random(n), -tight)).astype(np.int32)
+    return _seeded(graph.offsets, graph.targets, graph.weights, order, count, members)
 
 
-def _numbered_by_size(cluster: Ints, count: int) -> Ints:
-    sizes = np.bincount(cluster[cluster >= 0], minlength=count)
-    number = np.empty(count + 1, np.int32)
-    number[np.argsort(-sizes, kind="stable")] = np.arange(count, dtype=np.int32)
+def numbered_by_size(cluster: Ints) -> Ints:
+    """int32 [P]: the same clusters, numbered by size, the largest first; −1 stays, numbers without members go."""
+    sizes = np.bincount(cluster[cluster >= 0])
+    number = np.empty(sizes.size + 1, np.int32)
+    number[np.argsort(-sizes, kind="stable")] = np.arange(sizes.size, dtype=np.int32)
     number[-1] = -1
     return number[cluster]
+
+
+@kernel
+def _tightness(offsets: Longs, targets: Ints, weights: Floats, members: int) -> Doubles:
+    """float64 [P] in [0, 1]: of the weight of all links of a producer and its best `members` neighbours, the share
+    that stays among them (1 − conductance, for a neighbourhood smaller than half of the graph)."""
+    n = offsets.size - 1
+    mark, share = np.full(n, -1, np.int64), np.zeros(n)
+    group = np.empty(members + 1, np.int64)
+    for v in range(n):
+        begin, end = offsets[v], offsets[v + 1]
+        group[0], size = v, 1
+        for edge in np.argsort(-weights[begin:end])[:members]:
+            group[size] = targets[begin + edge]
+            size += 1
+        for u in group[:size]:
+            mark[u] = v
+        inner, total = 0.0, 0.0
+        for u in group[:size]:
+            for edge in range(offsets[u], offsets[u + 1]):
+                total += weights[edge]
+                if mark[targets[edge]] == v:
+                    inner += weights[edge]
+        if total > 0.0:
+            share[v] = inner / total
+    return share
 
 
 @kernel

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from candidates.simclusters.sizes import SizeSettings, neighbour_limit
 from funnel.core import rng
 from funnel.core.arrays import Array, Floats, Ints, Longs
 from funnel.core.events import Adjacency
@@ -15,13 +16,12 @@ from funnel.core.kernels.grouping import group_rows
 from funnel.core.world import PlatformView
 
 
-class ProducerSettings(Protocol):
+class ProducerSettings(SizeSettings, Protocol):
     """The settings of `SimClusters` that shape the graph."""
 
     min_followers: int
     max_producers: int
     max_followers_read: int
-    max_neighbours: int
     min_cosine: float
 
 
@@ -52,7 +52,7 @@ def producer_graph(view: PlatformView, settings: ProducerSettings, seed: int) ->
     by_user, rows = group_rows(right, view.user_count)
     offsets, targets, cosines = _cosines(
         by_producer, right[places].astype(np.int32), by_user, left[rows].astype(np.int32),
-        settings.max_neighbours, float(settings.min_cosine),
+        neighbour_limit(settings, producer.size), float(settings.min_cosine),
     )  # fmt: skip
     return ProducerGraph(producer, offsets, targets, (10.0 * cosines * cosines).astype(np.float32))
 

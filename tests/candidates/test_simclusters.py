@@ -79,7 +79,7 @@ def test_links_are_the_best_cosines_of_either_end() -> None:
 def test_a_sample_of_large_audiences_keeps_the_cosines_roughly() -> None:
     view, community = planted(inside=0.5)
     # About 40 + 3 followers of each producer, of which 30 are read: the same users for every producer.
-    graph = producer_graph(view, SimClusters(max_followers_read=30), 0)
+    graph = producer_graph(view, SimClusters(max_followers_read=30, max_neighbours=400), 0)
     source = np.repeat(np.arange(graph.producer.size), np.diff(graph.offsets))
     same = community[graph.producer[source]] == community[graph.producer[graph.targets]]
     assert graph.weights[same].mean() > 5 * graph.weights[~same].mean()
@@ -102,15 +102,16 @@ def test_interest_needs_two_proofs_and_is_normalised_by_cluster() -> None:
     # Users 0 and 1 follow producers 2 … 5 and 2, 3, 4; 2 and 3 are known for cluster 0, 4 and 5 for cluster 1.
     offsets = np.array([0, 4, 7, 7, 7, 7, 7], np.int64)
     followee = np.array([2, 3, 4, 5, 2, 3, 4], np.int32)
-    time_h = np.zeros(7)
+    weight = np.ones(7, np.float32)
     known_for = np.array([-1, -1, 0, 0, 1, 1], np.int32)
     score = np.array([0, 0, 0.5, 0.25, 0.5, 0.1], np.float32)
-    clusters, weights = interested_in(offsets, followee, time_h, known_for, score, 2, 1.0, 2, 3)
+    clusters, weights, length = interested_in(offsets, followee, weight, known_for, score, 2, 2, 3)
     # User 0: cluster 0 has 0.75, cluster 1 has 0.6. User 1: 0.75 in cluster 0, one proof only in cluster 1.
     # Norms over users: √(0.75² · 2) and 0.6. So user 0 has (1/√2, 1), of length √1.5.
     assert clusters.tolist()[:3] == [[1, 0, -1], [0, -1, -1], [-1, -1, -1]]
     np.testing.assert_allclose(weights[0], [1 / math.sqrt(1.5), math.sqrt(0.5 / 1.5), 0.0], rtol=1e-6)
     np.testing.assert_allclose(weights[1], [1.0, 0.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(length[:3], [math.sqrt(1.5), math.sqrt(0.5), 0.0], rtol=1e-6)
 
 
 def test_people_are_interested_in_the_cluster_of_their_community() -> None:
