@@ -1,0 +1,252 @@
+"""How kernels read a store: the edges of a node in a window of time, newest first or the i-th of them.
+
+Positions are places in the arrays of a sealed segment; `low` and `high` are one request's row of `Reading`. The last
+column of it is the open segment, whose edges stand in slices of 2, 4, 8, … that are linked backwards.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from candidates.graphjet.edges import NODE_BITS, NODE_MASK
+from funnel.core.arrays import Array, Ints, Longs
+from funnel.core.kernels import helper
+
+TICK_LIMIT = 1 << 24  # ticks are three bytes
+OWNER_STEP = 16  # edges between two notes of whose edge it is
+
+
+class StoreArrays(NamedTuple):
+    """A store as kernels see it: S sealed segments, oldest first, and the open one.
+
+    left_offsets: int32 [U + 1, S]; right_offsets: int32 [T + 1, S] (no rows if there is no right side): offsets of a
+    segment's edges by node, counted from `start` int64 [S]. packed: int32 [E], tweet and type by user; ticks: uint8
+    [3 E], when; pointers: uint8 [3 E], by tweet: the place of the edge among those by user; owners: int32, the user of
+    each 16th edge, a segment's from `owner_start` int64 [S] on. open_left, open_right: int64, the pools of the open
+    segment, tick << 32 | packed; *_last: int32, the first place of a node's newest slice; *_degree: int32.
+    """
+
+    left_offsets: Ints
+    right_offsets: Ints
+    start: Longs
+    packed: Ints
+    ticks: Array
+    pointers: Array
+    owners: Ints
+    owner_start: Longs
+    open_left: Longs
+    open_left_last: Ints
+    open_left_degree: Ints
+    open_right: Longs
+    open_right_last: Ints
+    open_right_degree: Ints
+
+
+class Reading(NamedTuple):
+    """A store as it was for each of R requests.
+
+    low, high: int32 [R, S + 1]: ticks of each segment (the open one last) in [low, high) are seen.
+    """
+
+    arrays: StoreArrays
+    low: Ints
+    high: Ints
+
+
+@helper
+def three(values: Array, at: int) -> int:
+    """The whole number of three bytes at a place."""
+    return np.int64(values[3 * at]) | np.int64(values[3 * at + 1]) << 8 | np.int64(values[3 * at + 2]) << 16
+
+
+@helper
+def tweet_of(packed: int) -> int:
+    """The node of a packed edge."""
+    return np.int64(packed) & NODE_MASK
+
+
+@helper
+def type_of(packed: int) -> int:
+    """The type of a packed edge."""
+    return (np.int64(packed) >> NODE_BITS) & 15
+
+
+@helper
+def _first_tick(ticks: Array, begin: int, end: int, wanted: int) -> int:
+    while begin < end:
+        middle = (begin + end) >> 1
+        if three(ticks, middle) < wanted:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@helper
+def left_range(a: StoreArrays, segment: int, user: int, low: int, high: int) -> tuple[int, int]:
+    """(begin, end): where the user's edges of a segment stand among all edges."""
+    start = a.start[segment]
+    begin, end = start + a.left_offsets[user, segment], start + a.left_offsets[user + 1, segment]
+    if begin == end or high <= low:
+        return begin, begin
+    if high < TICK_LIMIT:
+        end = _first_tick(a.ticks, begin, end, high)
+    if low > 0:
+        begin = _first_tick(a.ticks, begin, end, low)
+    return begin, end
+
+
+@helper
+def right_range(a: StoreArrays, segment: int, tweet: int, low: int, high: int) -> tuple[int, int]:
+    """(begin, end): where the tweet's pointers of a segment stand among all pointers."""
+    start = a.start[segment]
+    begin, end = start + a.right_offsets[tweet, segment], start + a.right_offsets[tweet + 1, segment]
+    if begin == end or high <= low:
+        return begin, begin
+    for wanted in (high, low):
+        if 0 < wanted < TICK_LIMIT:
+            first, last = begin, end
+            while first < last:
+                middle = (first + last) >> 1
+                if three(a.ticks, start + three(a.pointers, middle)) < wanted:
+                    first = middle + 1
+                else:
+                    last = middle
+            if wanted == high:
+                end = first
+            else:
+                begin = first
+    return begin, end
+
+
+@helper
+def owner_of(a: StoreArrays, segment: int, place: int) -> int:
+    """The user whose edge stands at a place of the segment (0 is its first)."""
+    user = np.int64(a.owners[a.owner_start[segment] + place // OWNER_STEP])
+    while a.left_offsets[user + 1, segment] <= place:
+        user += 1
+    return user
+
+
+@helper
+def slice_of(number: int) -> int:
+    """Which slice the number-th edge (from 0) of a node is in: 0, 0, 1, 1, 1, 1, 2, …"""
+    which, rest = 0, (number + 2) >> 2
+    while rest > 0:
+        which += 1
+        rest >>= 1
+    return which
+
+
+@helper
+def open_edge(pool: Longs, last: int, degree: int, number: int) -> int:
+    """The number-th edge (from 0) of a node of the open segment, tick << 32 | packed."""
+    which, wanted, at = slice_of(degree - 1), slice_of(number), np.int64(last)
+    while which > wanted:
+        at = pool[at]
+        which -= 1
+    return pool[at + 1 + number - ((2 << wanted) - 2)]
+
+
+@helper
+def open_range(pool: Longs, last: int, degree: int, low: int, high: int) -> tuple[int, int]:
+    """(begin, end): which edges of a node of the open segment are seen."""
+    begin, end = 0, degree
+    if high <= low:
+        return 0, 0
+    for wanted in (high, low):
+        if 0 < wanted < TICK_LIMIT:
+            first, stop = begin, end
+            while first < stop:
+                middle = (first + stop) >> 1
+                if open_edge(pool, last, degree, middle) >> 32 < wanted:
+                    first = middle + 1
+                else:
+                    stop = middle
+            if wanted == high:
+                end = first
+            else:
+                begin = first
+    return begin, end
+
+
+@helper
+def left_degree(a: StoreArrays, low: Ints, high: Ints, user: int) -> int:
+    """How many edges of a user are seen."""
+    total, sealed = 0, a.start.size
+    for segment in range(sealed):
+        if low[segment] < high[segment]:
+            begin, end = left_range(a, segment, user, low[segment], high[segment])
+            total += end - begin
+    if a.open_left.size and a.open_left_degree[user]:
+        begin, end = open_range(
+            a.open_left, a.open_left_last[user], a.open_left_degree[user], low[sealed], high[sealed]
+        )
+        total += end - begin
+    return total
+
+
+@helper
+def right_degree(a: StoreArrays, low: Ints, high: Ints, tweet: int) -> int:
+    """How many edges of a tweet are seen."""
+    total, sealed = 0, a.start.size
+    for segment in range(sealed):
+        if low[segment] < high[segment]:
+            begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+            total += end - begin
+    if a.open_right.size and a.open_right_degree[tweet]:
+        begin, end = open_range(
+            a.open_right, a.open_right_last[tweet], a.open_right_degree[tweet], low[sealed], high[sealed]
+        )
+        total += end - begin
+    return total
+
+
+@helper
+def newest_edges(a: StoreArrays, low: Ints, high: Ints, user: int, out: Ints) -> int:
+    """Write the user's newest edges, packed, newest first, until `out` is full; how many."""
+    found, sealed = 0, a.start.size
+    if a.open_left.size and a.open_left_degree[user]:
+        degree, last = a.open_left_degree[user], a.open_left_last[user]
+        begin, end = open_range(a.open_left, last, degree, low[sealed], high[sealed])
+        for number in range(end - 1, begin - 1, -1):
+            if found == out.size:
+                return found
+            out[found] = np.int32(open_edge(a.open_left, last, degree, number) & 0xFFFFFFFF)
+            found += 1
+    for segment in range(sealed - 1, -1, -1):
+        if low[segment] >= high[segment]:
+            continue
+        begin, end = left_range(a, segment, user, low[segment], high[segment])
+        begin = max(begin, end - (out.size - found))
+        for at in range(end - 1, begin - 1, -1):
+            out[found] = a.packed[at]
+            found += 1
+    return found
+
+
+@helper
+def newest_users(a: StoreArrays, low: Ints, high: Ints, tweet: int, out: Ints) -> int:
+    """Write who engaged with a tweet, packed with the type, newest first, until `out` is full; how many."""
+    found, sealed = 0, a.start.size
+    if a.open_right.size and a.open_right_degree[tweet]:
+        degree, last = a.open_right_degree[tweet], a.open_right_last[tweet]
+        begin, end = open_range(a.open_right, last, degree, low[sealed], high[sealed])
+        for number in range(end - 1, begin - 1, -1):
+            if found == out.size:
+                return found
+            out[found] = np.int32(open_edge(a.open_right, last, degree, number) & 0xFFFFFFFF)
+            found += 1
+    for segment in range(sealed - 1, -1, -1):
+        if low[segment] >= high[segment]:
+            continue
+        begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+        begin = max(begin, end - (out.size - found))
+        for at in range(end - 1, begin - 1, -1):
+            place = three(a.pointers, at)
+            kind = np.int64(a.packed[a.start[segment] + place]) & ~np.int64(NODE_MASK)
+            out[found] = np.int32(kind | owner_of(a, segment, place))
+            found += 1
+    return found
