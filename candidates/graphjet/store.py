@@ -86,7 +86,9 @@ class BipartiteStore:
         return sum(part.packed.size for part in self._sealed) + self._open.count
 
     def __repr__(self) -> str:
-        return f"BipartiteStore({self.users} users, {self.tweets} tweets, {len(self)} edges in {self.segments} segments)"
+        return (
+            f"BipartiteStore({self.users} users, {self.tweets} tweets, {len(self)} edges in {self.segments} segments)"
+        )
 
     @property
     def segments(self) -> int:
@@ -125,7 +127,9 @@ class BipartiteStore:
         if not left.size:
             return
         if not bool(np.isfinite(times).all()):
-            raise DataError("edges", f"edge {int(np.argmin(np.isfinite(times)))} has the time {times[~np.isfinite(times)][0]}")
+            raise DataError(
+                "edges", f"edge {int(np.argmin(np.isfinite(times)))} has the time {times[~np.isfinite(times)][0]}"
+            )
         self._check_range(left.min(), left.max(), right.min(), right.max(), kinds.min(), kinds.max())
         if times[0] < self._newest_h or bool((times[1:] < times[:-1]).any()):
             times = np.maximum(np.maximum.accumulate(times), self._newest_h)
@@ -248,7 +252,9 @@ class BipartiteStore:
             name: frozen(np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)]))
             for name, dtype in (("packed", np.int32), ("ticks", np.uint8), ("pointers", np.uint8), ("owners", np.int32))
         }
-        sides = {name: _side_by_side([getattr(part, name) for part in parts]) for name in ("left_offsets", "right_offsets")}
+        sides = {
+            name: _side_by_side([getattr(part, name) for part in parts]) for name in ("left_offsets", "right_offsets")
+        }
         start, owner_start = (np.concatenate([[0], np.cumsum(values)]).astype(np.int64) for values in (sizes, notes))
         nothing = _OpenSegment.empty().state
         self._assembled = StoreArrays(

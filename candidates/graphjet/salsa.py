@@ -1,0 +1,363 @@
+"""SALSA: random walks that go from users to tweets and back.
+
+twitter/GraphJet, algorithms/salsa/ (after Lempel & Moran, "The stochastic approach for link-structure analysis (SALSA) and
+the TKC effect", Computer Networks 33, 2000). A walk stands at a user. With probability p it goes to the query node and
+waits there for the next step; otherwise to the tweet of one of the user's edges, each as likely as another, which is a
+visit; then back to the user of one of that tweet's edges. score(t) = visits of t / all visits.
+
+Where walks start: W = Σ of the seeds' weights; the query node, if it is no seed and has edges, weighs W · f / (1 − f), or
+1 if W = 0; a node of weight w starts ⌈w / Σ weights · walks⌉ walks.
+
+`walk` plays this with all walks of a request in lockstep. `on_subgraph` needs no edges by tweet: it samples the edges of
+the starting nodes once (a node with no more edges than walks brings each of them, others as many as walks, with
+repetition), and then moves the weights themselves along them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from candidates.graphjet.reading import (
+    NODE_MASK,
+    OWNER_STEP,
+    Reading,
+    StoreArrays,
+    left_degree,
+    left_range,
+    open_edge,
+    open_range,
+    owner_of,
+    right_range,
+    three,
+)
+from funnel.core.arrays import Doubles, Floats, Ints, Longs
+from funnel.core.errors import ContractError
+from funnel.core.kernels import helper, kernel
+
+# SalsaRequestBuilder's defaults.
+RESET_PROBABILITY = 0.3
+QUERY_NODE_WEIGHT_FRACTION = 0.9
+
+
+def walk(
+    reading: Reading,
+    query: Ints,
+    seeds: tuple[Longs, Ints, Floats],
+    keys: Longs,
+    *,
+    walks: int = 1000,
+    length: int = 3,
+    reset: float = RESET_PROBABILITY,
+    query_share: float = QUERY_NODE_WEIGHT_FRACTION,
+) -> tuple[Longs, Ints, Floats]:
+    """(request int64 [n], tweet int32 [n], score float32 [n]) of all tweets visited, each once a request.
+
+    query: int32 [R], −1 for none; seeds: offsets int64 [R + 1], user int32 [m], weight float32 [m] >= 0; keys: uint64 [R]
+    of the draws (`funnel.core.rng.hashed`); length: steps of a walk, odd, so that it ends at a tweet.
+    """
+    _check(walks, length, reset, query_share)
+    if not reading.arrays.right_offsets.size and reading.arrays.start.size and length > 1:
+        raise ContractError("salsa.walk", "wants a store with both sides — or use on_subgraph")
+    return _walk(*reading, query, *seeds, keys, int(walks), int(length), float(reset), float(query_share))
+
+
+def on_subgraph(
+    reading: Reading,
+    query: Ints,
+    seeds: tuple[Longs, Ints, Floats],
+    keys: Longs,
+    *,
+    walks: int = 1000,
+    length: int = 3,
+    reset: float = RESET_PROBABILITY,
+    query_share: float = QUERY_NODE_WEIGHT_FRACTION,
+    round_up: bool = False,
+) -> tuple[Longs, Ints, Floats]:
+    """As `walk`, on a sampled subgraph; round_up: weights of users become whole numbers after each step, as released."""
+    _check(walks, length, reset, query_share)
+    return _on_subgraph(
+        *reading, query, *seeds, keys, int(walks), int(length), float(reset), float(query_share), bool(round_up)
+    )
+
+
+def _check(walks: int, length: int, reset: float, query_share: float) -> None:
+    wrong: Iterable[tuple[bool, str]] = (
+        (walks < 1, f"walks wants at least 1, got {walks}"),
+        (length < 1 or length % 2 == 0, f"length wants an odd number, got {length}"),
+        (not 0 <= reset < 1, f"reset wants 0 to less than 1, got {reset}"),
+        (not 0 <= query_share < 1, f"query_share wants 0 to less than 1, got {query_share}"),
+    )
+    for bad, what in wrong:
+        if bad:
+            raise ContractError("salsa", what)
+
+
+@helper
+def _draw(key: np.uint64, counter: int) -> float:
+    """One draw in [0, 1) of the stream that begins at the key: SplitMix64, as `funnel.core.rng`."""
+    x = key + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.float64((x ^ (x >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+
+
+@helper
+def _edge_of_user(a: StoreArrays, low: Ints, high: Ints, user: int, drawn: float) -> int:
+    """One of the user's edges: its place if it is sealed, −2 − (its number) if it is open, −1 if there is none."""
+    sealed, total, open_begin, open_end = a.start.size, np.int64(0), 0, 0
+    if a.open_left.size and a.open_left_degree[user]:
+        open_begin, open_end = open_range(
+            a.open_left, a.open_left_last[user], a.open_left_degree[user], low[sealed], high[sealed]
+        )
+        total += open_end - open_begin
+    for segment in range(sealed):
+        if low[segment] < high[segment]:
+            begin, end = left_range(a, segment, user, low[segment], high[segment])
+            total += end - begin
+    if total == 0:
+        return np.int64(-1)
+    rest = min(np.int64(drawn * total), total - 1)
+    for segment in range(sealed):
+        if low[segment] < high[segment]:
+            begin, end = left_range(a, segment, user, low[segment], high[segment])
+            if rest < end - begin:
+                return np.int64(begin + rest)
+            rest -= end - begin
+    return np.int64(-2 - (open_begin + rest))
+
+
+@helper
+def _tweet_at(a: StoreArrays, user: int, edge: int) -> int:
+    """The tweet of an edge that `_edge_of_user` gave."""
+    if edge >= 0:
+        return np.int64(a.packed[edge]) & NODE_MASK
+    return open_edge(a.open_left, a.open_left_last[user], a.open_left_degree[user], -2 - edge) & NODE_MASK
+
+
+@helper
+def _user_of_tweet(a: StoreArrays, low: Ints, high: Ints, tweet: int, drawn: float) -> int:
+    """The user of one of the tweet's edges; there is one."""
+    sealed, total, open_begin, open_end = a.start.size, np.int64(0), 0, 0
+    if a.open_right.size and a.open_right_degree[tweet]:
+        open_begin, open_end = open_range(
+            a.open_right, a.open_right_last[tweet], a.open_right_degree[tweet], low[sealed], high[sealed]
+        )
+        total += open_end - open_begin
+    for segment in range(sealed):
+        if low[segment] < high[segment]:
+            begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+            total += end - begin
+    rest = min(np.int64(drawn * total), total - 1)
+    for segment in range(sealed):
+        if low[segment] < high[segment]:
+            begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+            if rest < end - begin:
+                return owner_of(a, segment, three(a.pointers, begin + rest))
+            rest -= end - begin
+    last, degree = a.open_right_last[tweet], a.open_right_degree[tweet]
+    return open_edge(a.open_right, last, degree, open_begin + rest) & NODE_MASK
+
+
+@helper
+def _starts(
+    a: StoreArrays, low: Ints, high: Ints, query: int, seed: Ints, weight: Floats, walks: int, share: float
+) -> tuple[Ints, Longs]:
+    """(user int32 [m + 1], walks int64 [m + 1]): where walks begin, the query node last (−1 if there is none)."""
+    users, counts = np.empty(seed.size + 1, np.int32), np.zeros(seed.size + 1, np.int64)
+    total, is_seed = 0.0, False
+    for i in range(seed.size):
+        users[i] = seed[i]
+        total += weight[i]
+        is_seed = is_seed or seed[i] == query
+    users[seed.size] = query
+    own = 0.0
+    if query >= 0 and not is_seed and left_degree(a, low, high, query) > 0:
+        own = total * share / (1.0 - share) if total > 0.0 else 1.0
+    total += own
+    if total > 0.0:
+        for i in range(seed.size):
+            counts[i] = np.int64(np.ceil(np.float64(weight[i]) / total * walks))
+        counts[seed.size] = np.int64(np.ceil(own / total * walks))
+    return users, counts
+
+
+@helper
+def _slot(keys: Longs, key: int) -> int:
+    """Where a key stands, or is to stand, in a table of open addresses; −1 is an empty place."""
+    width = keys.size - 1
+    at = ((key * 0x9E3779B97F4A7C1) >> 20) & width
+    while keys[at] >= 0 and keys[at] != key:
+        at = (at + 1) & width
+    return at
+
+
+@helper
+def _table(entries: int) -> Longs:
+    width = 16
+    while width < 2 * entries:
+        width *= 2
+    return np.full(width, -1, np.int64)
+
+
+@kernel
+def _walk(
+    a: StoreArrays,
+    low: Ints,
+    high: Ints,
+    query: Ints,
+    offsets: Longs,
+    seed: Ints,
+    weight: Floats,
+    keys: Longs,
+    walks: int,
+    length: int,
+    reset: float,
+    share: float,
+) -> tuple[Longs, Ints, Floats]:
+    rounds, longest = (length + 1) // 2, 0
+    for r in range(query.size):
+        longest = max(longest, offsets[r + 1] - offsets[r])
+    most = walks + longest + 2  # each start rounds up
+    at, edge, node = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    table = _table(most * rounds)
+    visits, slots = np.empty(table.size, np.int32), np.empty(most * rounds, np.int64)
+    out_request, out_tweet, out_score = np.empty(64, np.int64), np.empty(64, np.int32), np.empty(64, np.float32)
+    found = 0
+    for r in range(query.size):
+        users, counts = _starts(
+            a, low[r], high[r], query[r], seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]],
+            walks, share,
+        )  # fmt: skip
+        n = 0
+        for i in range(users.size):
+            for _ in range(counts[i]):
+                at[n] = users[i]
+                n += 1
+        distinct, total = 0, 0
+        for step in range(rounds):
+            base = np.int64(step) * 2 * most
+            # All walks make one step before any makes the next: their reads of memory do not wait for each other.
+            for w in range(n):
+                drawn = _draw(keys[r], base + w)
+                edge[w] = -1
+                if at[w] < 0:
+                    continue
+                if drawn < reset:
+                    at[w] = query[r]
+                    continue
+                edge[w] = _edge_of_user(a, low[r], high[r], at[w], (drawn - reset) / (1.0 - reset))
+                if edge[w] == -1:
+                    at[w] = -1  # nowhere to go: the walk ends
+            for w in range(n):
+                if edge[w] == -1:
+                    continue
+                node[w] = _tweet_at(a, at[w], edge[w])
+                slot = _slot(table, node[w])
+                if table[slot] < 0:
+                    table[slot], visits[slot], slots[distinct] = node[w], 0, slot
+                    distinct += 1
+                visits[slot] += 1
+                total += 1
+            if step + 1 < rounds:
+                for w in range(n):
+                    if edge[w] != -1:
+                        at[w] = _user_of_tweet(a, low[r], high[r], node[w], _draw(keys[r], base + most + w))
+        if found + distinct > out_tweet.size:
+            size = max(found + distinct, 2 * out_tweet.size)
+            old_request, old_tweet, old_score = out_request, out_tweet, out_score
+            out_request, out_tweet = np.empty(size, np.int64), np.empty(size, np.int32)
+            out_score = np.empty(size, np.float32)
+            out_request[:found], out_tweet[:found] = old_request[:found], old_tweet[:found]
+            out_score[:found] = old_score[:found]
+        for i in range(distinct):
+            slot = slots[i]
+            out_request[found], out_tweet[found], out_score[found] = r, table[slot], visits[slot] / total
+            table[slot] = -1
+            found += 1
+    return out_request[:found].copy(), out_tweet[:found].copy(), out_score[:found].copy()
+
+
+@kernel
+def _on_subgraph(
+    a: StoreArrays,
+    low: Ints,
+    high: Ints,
+    query: Ints,
+    offsets: Longs,
+    seed: Ints,
+    weight: Floats,
+    keys: Longs,
+    walks: int,
+    length: int,
+    reset: float,
+    share: float,
+    round_up: bool,  # noqa: FBT001 (numba)
+) -> tuple[Longs, Ints, Floats]:
+    longest = 0
+    for r in range(query.size):
+        longest = max(longest, offsets[r + 1] - offsets[r])
+    most = walks + longest + 2
+    owner, place = np.empty(most, np.int64), np.empty(most, np.int64)
+    table = _table(most)
+    names = np.empty(table.size, np.int64)
+    tweets, degree = np.empty(most, np.int32), np.empty(most, np.int64)
+    mass, visited = np.empty(most), np.empty(most)
+    out_request, out_tweet = np.empty(query.size * most, np.int64), np.empty(query.size * most, np.int32)
+    out_score, found = np.empty(query.size * most, np.float32), 0
+    for r in range(query.size):
+        users, counts = _starts(
+            a, low[r], high[r], query[r], seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]],
+            walks, share,
+        )  # fmt: skip
+        back = users.size - 1
+        for i in range(users.size - 1):
+            if users[i] == query[r]:
+                back = i
+        m, distinct = 0, 0
+        left, left_edges = np.empty(users.size), np.zeros(users.size)
+        for i in range(users.size):
+            left[i] = counts[i]
+            if counts[i] == 0:
+                continue
+            have = left_degree(a, low[r], high[r], users[i])
+            for n in range(min(have, counts[i])):
+                drawn = _draw(keys[r], m) if have > counts[i] else (n + 0.5) / have
+                tweet = _tweet_at(a, users[i], _edge_of_user(a, low[r], high[r], users[i], drawn))
+                slot = _slot(table, tweet)
+                if table[slot] < 0:
+                    table[slot], names[slot] = tweet, distinct
+                    tweets[distinct], degree[distinct], visited[distinct] = tweet, 0, 0.0
+                    distinct += 1
+                owner[m], place[m] = i, names[slot]
+                degree[names[slot]] += 1
+                left_edges[i] += 1.0
+                m += 1
+        for step in range((length + 1) // 2):
+            kept = 0.0
+            mass[:distinct] = 0.0
+            for e in range(m):
+                mass[place[e]] += left[owner[e]] * (1.0 - reset) / left_edges[owner[e]]
+            for i in range(users.size):
+                kept += reset * left[i]
+                left[i] = 0.0
+            if query[r] >= 0:
+                left[back] = kept
+            for t in range(distinct):
+                visited[t] += mass[t]
+            if 2 * step + 1 < length:
+                for e in range(m):
+                    left[owner[e]] += mass[place[e]] / degree[place[e]]
+                if round_up:
+                    for i in range(users.size):
+                        left[i] = np.ceil(left[i])
+        total = 0.0
+        for t in range(distinct):
+            total += visited[t]
+        for t in range(distinct):
+            out_request[found], out_tweet[found], out_score[found] = r, tweets[t], visited[t] / total
+            found += 1
+            table[_slot(table, np.int64(tweets[t]))] = -2 - tweets[t]
+        table[:] = -1
+    return out_request[:found].copy(), out_tweet[:found].copy(), out_score[:found].copy()
