@@ -1,8 +1,8 @@
 """User–tweet–entity graph: tweets that the people a viewer follows engaged with ("X liked").
 
 The algorithm is GraphJet's TopSecondDegreeByCount (twitter/GraphJet,
-algorithms/counting/TopSecondDegreeByCount.java and counting/tweet/) on the store of `candidates.graphjet`, asked as Home
-asks it (twitter/the-algorithm, home-mixer/…/query_transformer/TimelineRankerUtegQueryTransformer.scala).
+algorithms/counting/TopSecondDegreeByCount.java and counting/tweet/) on the store of `candidates.graphjet`, asked as
+Home asks it (twitter/the-algorithm, home-mixer/…/query_transformer/TimelineRankerUtegQueryTransformer.scala).
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class UTEG(Source):
     min_proofs: int = Field(
         1,
         ge=1,
-        description="followees with such a proof that a tweet needs, without its author (minUserSocialProofSize)",
+        description="followees with such a proof that a tweet needs, its author aside (minUserSocialProofSize)",
     )
     together: bool = Field(
         True, description="followees with proofs of any type reach the minimum together; or one type must (no union)"
     )
     runs: bool = Field(
         False,
-        description="a type counts again when the followee did something else in between, as in GraphJet; or once",
+        description="a type counts again if the followee did something else in between, as in GraphJet; or once",
     )
     max_age_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours (maxTweetAge)")
     max_engagement_age_h: float = Field(
@@ -61,9 +61,7 @@ class UTEG(Source):
     max_seeds: int = Field(1000, ge=1, description="followees who count at most, by weight")
     max_edges: int = Field(500, ge=1, description="newest engagements read of each seed (MAX_EDGES_PER_NODE)")
     max_results: int = Field(800, ge=1, le=2500, description="tweets returned at most (utegCount)")
-    max_social_proofs: int = Field(
-        10, ge=1, description="followees named for each type, by weight (maxUserSocialProofSize)"
-    )
+    max_social_proofs: int = Field(10, ge=1, description="followees named for each type (maxUserSocialProofSize)")
 
     def __post_init__(self) -> None:
         for setting in ("social_proof", "counted"):
@@ -82,7 +80,7 @@ class UTEG(Source):
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32, best first."""
         view, graph = requests.view, requests.view.following
-        reading = self._reading(requests)
+        reading = self._reading(requests, self._window_h)
         request, tweet, score = second_degree(
             reading,
             requests.viewer,
@@ -98,13 +96,14 @@ class UTEG(Source):
             runs=self.runs,
             max_edges=self.max_edges,
             k=self.max_results,
+            own_low=self._reading(requests, self.max_age_h).low,
         )
         return ranked(requests, request, tweet, score)
 
     def proofs(self, requests: Requests, request: int, tweet: int) -> list[tuple[str, int]]:
         """(type, followee): who proves a tweet to a request, of each type the heaviest; the tweet's author aside."""
         chosen = alone(requests, request)
-        reading = self._reading(chosen)
+        reading = self._reading(chosen, self._window_h)
         _, user, weight = weighted_seeds(chosen, reading, self.max_seeds)
         known = 0 <= tweet < int(requests.view.tweets_before(chosen.now_h)[0])
         if not known or not user.size:
@@ -118,7 +117,10 @@ class UTEG(Source):
             for who in user[order[types[order] >> edges.EDGE_CODE[kind] & 1 == 1]][: self.max_social_proofs]
         ]
 
-    def _reading(self, requests: Requests) -> Reading:
+    @property
+    def _window_h(self) -> float:
         """Whoever engaged with a tweet of the window did so inside the window."""
-        window_h = min(self.max_age_h, self.max_engagement_age_h)
+        return min(self.max_age_h, self.max_engagement_age_h)
+
+    def _reading(self, requests: Requests, window_h: float) -> Reading:
         return world_store(requests.view).read(requests.now_h, window_h=window_h)

@@ -1,6 +1,7 @@
 """TopSecondDegreeByCount: tweets by the weight of the seeds who engaged with them, and who those seeds are.
 
-twitter/GraphJet, algorithms/counting/TopSecondDegreeByCount.java and counting/tweet/. `candidates.uteg` says what counts.
+twitter/GraphJet, algorithms/counting/TopSecondDegreeByCount.java and counting/tweet/. `candidates.uteg` says what
+counts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 from candidates.graphjet.edges import FAVORITE, UNFAVORITE
 from candidates.graphjet.reading import Reading, StoreArrays, left_degree, newest_edges, tweet_of, type_of
 from candidates.kernels import best_rows, mark_network
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 
 # Bits of a tweet's note about one seed: types already counted (9), unfavourited, among the proofs; then last type + 1.
@@ -34,19 +35,21 @@ def second_degree(
     runs: bool = False,
     max_edges: int = 500,
     k: int = 800,
+    own_low: Ints | None = None,
 ) -> tuple[Longs, Ints, Floats]:
     """(request int64 [n], tweet int32 [n], score float32 [n]), the best k of each request in no order.
 
     seeds: offsets int64 [R + 1], user int32 [m], weight float32 [m] > 0. tweets: author int32 [T], hidden bool [U].
-    following: offsets, targets, times; tweets by the viewer and by whom the viewer follows are left out, and those that the
-    viewer has an edge to. window: first and end int64 [R] of the tweets that may be found. counted: bits of the
-    types that add a weight; proofs: types that prove; together: whether all of them reach `min_proofs` or one of them must.
-    runs: count a type again when another came between (GraphJet), not once.
+    following: offsets, targets, times; tweets by the viewer and by whom the viewer follows are left out, and those
+    that the viewer has an edge to. window: first and end int64 [R] of the tweets that may be found. counted: bits of
+    the types that add a weight; proofs: types that prove; together: whether all of them reach `min_proofs`, or one
+    must. runs: count a type again when another came between (GraphJet), not once. own_low: a `Reading.low` of the
+    viewers' own edges, if other than that of the seeds.
     """
     slot = np.full(16, -1, np.int64)
     slot[list(proofs)] = np.arange(len(proofs))
     return _second_degree(
-        *reading, viewer, now_h, *seeds, *tweets, *following, *window,
+        *reading, reading.low if own_low is None else own_low, viewer, now_h, *seeds, *tweets, *following, *window,
         int(counted), slot, int(min_proofs), bool(together), bool(runs), int(max_edges), int(k),
     )  # fmt: skip
 
@@ -72,8 +75,10 @@ def active_followees(
 
 @kernel
 def engaged_types(a: StoreArrays, low: Ints, high: Ints, users: Ints, tweet: int, max_edges: int) -> Ints:
-    """int32 [n]: bits of the types of each user's edges to a tweet, among the newest `max_edges`; a favourite taken
-    back is none. low, high: int32 [1, S + 1]."""
+    """int32 [n]: bits of the types of each user's edges to a tweet, among the newest `max_edges`.
+
+    low, high: int32 [1, S + 1]. A favourite that was taken back is none.
+    """
     out, edges = np.zeros(users.size, np.int32), np.empty(max_edges, np.int32)
     for i in range(users.size):
         for e in range(newest_edges(a, low[0], high[0], users[i], edges)):
@@ -85,10 +90,11 @@ def engaged_types(a: StoreArrays, low: Ints, high: Ints, users: Ints, tweet: int
 
 
 @kernel
-def _second_degree(
+def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     a: StoreArrays,
     low: Ints,
     high: Ints,
+    own_low: Ints,
     viewer: Ints,
     now: Doubles,
     seed_offsets: Longs,
@@ -104,8 +110,8 @@ def _second_degree(
     counted: int,
     slot: Longs,
     min_proofs: int,
-    together: bool,  # noqa: FBT001 (numba)
-    runs: bool,  # noqa: FBT001 (numba)
+    together: bool,
+    runs: bool,
     max_edges: int,
     k: int,
 ) -> tuple[Longs, Ints, Floats]:
@@ -130,8 +136,8 @@ def _second_degree(
         if seed_offsets[r] == seed_offsets[r + 1]:
             continue
         mark_network(network, r, follow_offsets, follow_targets, follow_times, viewer[r], now[r])
-        mine = np.empty(left_degree(a, low[r], high[r], viewer[r]), np.int32)
-        for e in range(newest_edges(a, low[r], high[r], viewer[r], mine)):
+        mine = np.empty(left_degree(a, own_low[r], high[r], viewer[r]), np.int32)
+        for e in range(newest_edges(a, own_low[r], high[r], viewer[r], mine)):
             t = tweet_of(mine[e])
             if first[r] <= t < last[r]:
                 own[t - first[r]] = r

@@ -1,8 +1,8 @@
 """Types of edges, and how an edge's node and type share one whole number.
 
-Codes: twitter/the-algorithm, recos-injector/…/edges/ and GraphJet's use of them: Click 0, Favorite 1, Retweet 2, Reply 3,
-Tweet 4, IsMentioned 5, IsMediatagged 6, Quote 7, Unfavorite 8. The node is in the low 28 bits and the type in the 4 bits
-above it, as in UTEG (user_tweet_entity_graph, RecosConfig and its edge type mask).
+Codes: twitter/the-algorithm, recos-injector/…/edges/ and GraphJet's use of them: Click 0, Favorite 1, Retweet 2,
+Reply 3, Tweet 4, IsMentioned 5, IsMediatagged 6, Quote 7, Unfavorite 8. The node is in the low 28 bits and the type in
+the 4 bits above it, as in UTEG (user_tweet_entity_graph, RecosConfig and its edge type mask).
 """
 
 from __future__ import annotations

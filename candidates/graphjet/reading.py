@@ -6,16 +6,25 @@ column of it is the open segment, whose edges stand in slices of 2, 4, 8, … th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
+import numba
 import numpy as np
 
 from candidates.graphjet.edges import NODE_BITS, NODE_MASK
 from funnel.core.arrays import Array, Ints, Longs
-from funnel.core.kernels import helper
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TICK_LIMIT = 1 << 24  # ticks are three bytes
 OWNER_STEP = 16  # edges between two notes of whose edge it is
+
+
+def helper(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that kernels call, put in the place of each call: fourteen arrays are not handed over for one edge."""
+    return cast(Callable[P, T], numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
 
 
 class StoreArrays(NamedTuple):

@@ -1,15 +1,15 @@
 """SALSA: random walks that go from users to tweets and back.
 
-twitter/GraphJet, algorithms/salsa/ (after Lempel & Moran, "The stochastic approach for link-structure analysis (SALSA) and
-the TKC effect", Computer Networks 33, 2000). A walk stands at a user. With probability p it goes to the query node and
-waits there for the next step; otherwise to the tweet of one of the user's edges, each as likely as another, which is a
+twitter/GraphJet, algorithms/salsa/ (after Lempel & Moran, "The stochastic approach for link-structure analysis (SALSA)
+and the TKC effect", Computer Networks 33, 2000). A walk stands at a user. With probability p it goes to the query node
+and waits there for the next step; otherwise to the tweet of one of the user's edges, each as likely as another, which is a
 visit; then back to the user of one of that tweet's edges. score(t) = visits of t / all visits.
 
-Where walks start: W = Σ of the seeds' weights; the query node, if it is no seed and has edges, weighs W · f / (1 − f), or
-1 if W = 0; a node of weight w starts ⌈w / Σ weights · walks⌉ walks.
+Where walks start: W = Σ of the seeds' weights; the query node, if it is no seed and has edges, weighs W · f / (1 − f),
+or 1 if W = 0; a node of weight w starts ⌈w / Σ weights · walks⌉ walks.
 
-`walk` plays this with all walks of a request in lockstep. `on_subgraph` needs no edges by tweet: it samples the edges of
-the starting nodes once (a node with no more edges than walks brings each of them, others as many as walks, with
+`walk` plays this with all walks of a request in lockstep. `on_subgraph` needs no edges by tweet: it samples the edges
+of the starting nodes once (a node with no more edges than walks brings each of them, others as many as walks, with
 repetition), and then moves the weights themselves along them.
 """
 
@@ -19,22 +19,23 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
-    NODE_MASK,
-    OWNER_STEP,
     Reading,
     StoreArrays,
+    helper,
     left_degree,
     left_range,
+    newest_edges,
     open_edge,
     open_range,
     owner_of,
     right_range,
     three,
 )
-from funnel.core.arrays import Doubles, Floats, Ints, Longs
-from funnel.core.errors import ContractError
-from funnel.core.kernels import helper, kernel
+from funnel.core.arrays import Bools, Floats, Ints, Longs
+from funnel.core.errors import ConfigError, ContractError
+from funnel.core.kernels import kernel
 
 # SalsaRequestBuilder's defaults.
 RESET_PROBABILITY = 0.3
@@ -54,10 +55,10 @@ def walk(
 ) -> tuple[Longs, Ints, Floats]:
     """(request int64 [n], tweet int32 [n], score float32 [n]) of all tweets visited, each once a request.
 
-    query: int32 [R], −1 for none; seeds: offsets int64 [R + 1], user int32 [m], weight float32 [m] >= 0; keys: uint64 [R]
-    of the draws (`funnel.core.rng.hashed`); length: steps of a walk, odd, so that it ends at a tweet.
+    query: int32 [R], −1 for none; seeds: offsets int64 [R + 1], user int32 [m], weight float32 [m] >= 0; keys: uint64
+    [R] of the draws (`funnel.core.rng.hashed`); length: steps of a walk, odd, so that it ends at a tweet.
     """
-    _check(walks, length, reset, query_share)
+    check(walks, length, reset, query_share)
     if not reading.arrays.right_offsets.size and reading.arrays.start.size and length > 1:
         raise ContractError("salsa.walk", "wants a store with both sides — or use on_subgraph")
     return _walk(*reading, query, *seeds, keys, int(walks), int(length), float(reset), float(query_share))
@@ -75,14 +76,15 @@ def on_subgraph(
     query_share: float = QUERY_NODE_WEIGHT_FRACTION,
     round_up: bool = False,
 ) -> tuple[Longs, Ints, Floats]:
-    """As `walk`, on a sampled subgraph; round_up: weights of users become whole numbers after each step, as released."""
-    _check(walks, length, reset, query_share)
+    """As `walk`, on a sampled subgraph; round_up: weights of users become whole after each step, as released."""
+    check(walks, length, reset, query_share)
     return _on_subgraph(
         *reading, query, *seeds, keys, int(walks), int(length), float(reset), float(query_share), bool(round_up)
     )
 
 
-def _check(walks: int, length: int, reset: float, query_share: float) -> None:
+def check(walks: int, length: int, reset: float, query_share: float) -> None:
+    """ConfigError unless walks can be made so."""
     wrong: Iterable[tuple[bool, str]] = (
         (walks < 1, f"walks wants at least 1, got {walks}"),
         (length < 1 or length % 2 == 0, f"length wants an odd number, got {length}"),
@@ -91,11 +93,11 @@ def _check(walks: int, length: int, reset: float, query_share: float) -> None:
     )
     for bad, what in wrong:
         if bad:
-            raise ContractError("salsa", what)
+            raise ConfigError("salsa", what)
 
 
 @helper
-def _draw(key: np.uint64, counter: int) -> float:
+def draw(key: np.uint64, counter: int) -> float:
     """One draw in [0, 1) of the stream that begins at the key: SplitMix64, as `funnel.core.rng`."""
     x = key + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -202,7 +204,25 @@ def _table(entries: int) -> Longs:
 
 
 @kernel
-def _walk(
+def has_edge(a: StoreArrays, low: Ints, high: Ints, user: Ints, request: Longs, tweet: Ints) -> Bools:
+    """bool [n]: whether the user of the request has an edge to the tweet; rows of a request stand together."""
+    out, begin = np.zeros(tweet.size, np.bool_), 0
+    while begin < tweet.size:
+        r, end = request[begin], begin
+        while end < tweet.size and request[end] == r:
+            end += 1
+        edges = np.empty(left_degree(a, low[r], high[r], user[r]), np.int32)
+        newest_edges(a, low[r], high[r], user[r], edges)
+        edges = np.sort(edges & np.int32(NODE_MASK))
+        for i in range(begin, end):
+            at = np.searchsorted(edges, tweet[i])
+            out[i] = at < edges.size and edges[at] == tweet[i]
+        begin = end
+    return out
+
+
+@kernel
+def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cache)
     a: StoreArrays,
     low: Ints,
     high: Ints,
@@ -240,7 +260,7 @@ def _walk(
             base = np.int64(step) * 2 * most
             # All walks make one step before any makes the next: their reads of memory do not wait for each other.
             for w in range(n):
-                drawn = _draw(keys[r], base + w)
+                drawn = draw(keys[r], base + w)
                 edge[w] = -1
                 if at[w] < 0:
                     continue
@@ -263,7 +283,7 @@ def _walk(
             if step + 1 < rounds:
                 for w in range(n):
                     if edge[w] != -1:
-                        at[w] = _user_of_tweet(a, low[r], high[r], node[w], _draw(keys[r], base + most + w))
+                        at[w] = _user_of_tweet(a, low[r], high[r], node[w], draw(keys[r], base + most + w))
         if found + distinct > out_tweet.size:
             size = max(found + distinct, 2 * out_tweet.size)
             old_request, old_tweet, old_score = out_request, out_tweet, out_score
@@ -280,7 +300,7 @@ def _walk(
 
 
 @kernel
-def _on_subgraph(
+def _on_subgraph(  # noqa: PLR0912 (one loop that shares its arrays)
     a: StoreArrays,
     low: Ints,
     high: Ints,
@@ -293,7 +313,7 @@ def _on_subgraph(
     length: int,
     reset: float,
     share: float,
-    round_up: bool,  # noqa: FBT001 (numba)
+    round_up: bool,
 ) -> tuple[Longs, Ints, Floats]:
     longest = 0
     for r in range(query.size):
@@ -323,7 +343,7 @@ def _on_subgraph(
                 continue
             have = left_degree(a, low[r], high[r], users[i])
             for n in range(min(have, counts[i])):
-                drawn = _draw(keys[r], m) if have > counts[i] else (n + 0.5) / have
+                drawn = draw(keys[r], m) if have > counts[i] else (n + 0.5) / have
                 tweet = _tweet_at(a, users[i], _edge_of_user(a, low[r], high[r], users[i], drawn))
                 slot = _slot(table, tweet)
                 if table[slot] < 0:
@@ -358,6 +378,5 @@ def _on_subgraph(
         for t in range(distinct):
             out_request[found], out_tweet[found], out_score[found] = r, tweets[t], visited[t] / total
             found += 1
-            table[_slot(table, np.int64(tweets[t]))] = -2 - tweets[t]
         table[:] = -1
     return out_request[:found].copy(), out_tweet[:found].copy(), out_score[:found].copy()

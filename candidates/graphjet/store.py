@@ -6,17 +6,17 @@
     reading = store.read(now_h, window_h=48.0)        # for kernels: what was there at these moments
 
 After Sharma et al., "GraphJet: Real-Time Content Recommendations at Twitter", VLDB 9(13), 2016, and twitter/GraphJet,
-bipartite/. Only the newest segment is written to: each node's edges stand in slices of 2, 4, 8, … (the paper's pools for
-power-law degrees), so that no edge is ever moved. A full segment is sealed: laid out as sorted arrays that nobody writes
-to again, which is why readers need no lock. When there are more than `max_segments`, the oldest is dropped whole.
+bipartite/. Only the newest segment is written to: each node's edges stand in slices of 2, 4, 8, … (the paper's pools
+for power-law degrees), so that no edge is ever moved. A full segment is sealed: laid out as sorted arrays that nobody
+writes to again, which is why readers need no lock. When there are more than `max_segments`, the oldest is dropped.
 
 What edges mean:
-- The same edge twice is two edges, as in GraphJet; algorithms say which they count. An author's edge to an own tweet is an
-  edge like another. An un-favourite is an edge of its own, with or without a favourite before it.
-- Edges are kept in the order of their arrival: one that says it is older than the newest counts as made when that was, since
-  nobody could have seen it earlier.
-- A reading at t has the edges before t, to a tick of 0.1 s: an edge is seen from the tick that follows it on. What is made
-  later changes no reading of an earlier moment, unless a segment was dropped meanwhile.
+- The same edge twice is two edges, as in GraphJet; algorithms say which they count. An author's edge to an own tweet is
+  an edge like another. An un-favourite is an edge of its own, with or without a favourite before it.
+- Edges are kept in the order of their arrival: one that says it is older than the newest counts as made when that was,
+  since nobody could have seen it earlier.
+- A reading at t has the edges before t, to a tick of 0.1 s: an edge is seen from the tick that follows it on. What is
+  made later changes no reading of an earlier moment, unless a segment was dropped meanwhile.
 
 Cost of a sealed edge: 7 bytes by user (node and type 4, time 3), and with a right side 3 more (its place among those by
 user) and a quarter of one (the user of each 16th edge); of a node in a segment 4 bytes a side.
@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from candidates.graphjet.edges import EDGE_TYPES, MAX_NODES, NODE_MASK, kind_of, node_of, pack
 from candidates.graphjet.reading import OWNER_STEP, TICK_LIMIT, Reading, StoreArrays, slice_of
-from funnel.core.arrays import Array, Doubles, Ints, Longs, frozen
+from funnel.core.arrays import Array, Ints, Longs, frozen
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.kernels import helper, kernel
 
@@ -386,7 +386,7 @@ def _longer(values: Array, size: int) -> Array:
     return out
 
 
-def _append_one(s: _State, user: int, tweet: int, packed: int, tick: int, both_sides: bool) -> None:  # noqa: FBT001
+def _append_one(s: _State, user: int, tweet: int, packed: int, tick: int, both_sides: bool) -> None:
     s.make_room(1)
     _put_edge(
         user, tweet, packed, tick, s.tops, s.log, s.left_pool, s.left_last, s.left_degree,
@@ -424,7 +424,7 @@ def _put_edge(
     right_pool: Longs,
     right_last: Ints,
     right_degree: Ints,
-    both_sides: bool,  # noqa: FBT001 (numba)
+    both_sides: bool,
 ) -> None:
     when = np.int64(tick) << 32
     entry = when | (np.int64(packed) & 0xFFFFFFFF)
@@ -449,7 +449,7 @@ def _append(
     right_pool: Longs,
     right_last: Ints,
     right_degree: Ints,
-    both_sides: bool,  # noqa: FBT001 (numba)
+    both_sides: bool,
 ) -> None:
     for i in range(left.size):
         _put_edge(

@@ -1,8 +1,9 @@
 """The store of a world: its public engagements as edges, made once for all views and moments.
 
-Engaging with a retweet is engaging with the tweet it carries; a quote is an edge to what it quotes (twitter/the-algorithm,
-recos-injector/…/edges/TweetEventToUserTweetEntityGraphBuilder.scala). The other edges of that file (an author's own tweet,
-mentions, photo tags) change nothing where tweets by followed authors are left out, or are not logged by our worlds.
+Engaging with a retweet is engaging with the tweet it carries; a quote is an edge to what it quotes
+(twitter/the-algorithm, recos-injector/…/edges/TweetEventToUserTweetEntityGraphBuilder.scala). The other edges of that
+file (an author's own tweet, mentions, photo tags) change nothing where tweets by followed authors are left out, or are
+not logged by our worlds.
 """
 
 from __future__ import annotations
