@@ -59,14 +59,25 @@ def active_followees(
     a: StoreArrays, low: Ints, high: Ints, viewer: Ints, now: Doubles, offsets: Longs, targets: Ints, times: Doubles
 ) -> tuple[Longs, Ints]:
     """(offsets int64 [R + 1], followee int32 [m]): whom a viewer follows and who has an edge, ascending."""
+    left_offsets = a.left_offsets
+    start = a.start
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
     out_offsets, bound = np.zeros(viewer.size + 1, np.int64), 0
     for r in range(viewer.size):
         bound += offsets[viewer[r] + 1] - offsets[viewer[r]]
     out, found = np.empty(bound, np.int32), 0
     for r in range(viewer.size):
+        since, until = low[r], high[r]
         for edge in range(offsets[viewer[r]], offsets[viewer[r] + 1]):
             user = targets[edge]
-            if times[edge] < now[r] and user != viewer[r] and left_degree(a, low[r], high[r], user) > 0:
+            if (
+                times[edge] < now[r]
+                and user != viewer[r]
+                and left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, user) > 0
+            ):
                 out[found] = user
                 found += 1
         out_offsets[r + 1] = found
@@ -79,9 +90,20 @@ def engaged_types(a: StoreArrays, low: Ints, high: Ints, users: Ints, tweet: int
 
     low, high: int32 [1, S + 1]. A favourite that was taken back is none.
     """
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
     out, edges = np.zeros(users.size, np.int32), np.empty(max_edges, np.int32)
     for i in range(users.size):
-        for e in range(newest_edges(a, low[0], high[0], users[i], edges)):
+        for e in range(
+            newest_edges(
+                left_offsets, start, ticks, packed, pool, pool_last, pool_degree, low[0], high[0], users[i], edges
+            )
+        ):
             if tweet_of(edges[e]) == tweet:
                 kind = type_of(edges[e])
                 if not (kind == FAVORITE and out[i] >> UNFAVORITE & 1):
@@ -120,6 +142,14 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     cells: the sum (float64 of float32 weights: 1,000 of them add up without rounding, in any order), the note about the
     seed at hand, proofs by type, proofs of any type (times 2, plus 1 if touched).
     """
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
+    back = a.open_right
     width = 0
     for r in range(viewer.size):
         width = max(width, last[r] - first[r])
@@ -133,17 +163,29 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     out_tweet, out_score = np.empty(out_request.size, np.int32), np.empty(out_request.size, np.float32)
     found = 0
     for r in range(viewer.size):
+        since, until, own_since = low[r], high[r], own_low[r]
         if seed_offsets[r] == seed_offsets[r + 1]:
             continue
         mark_network(network, r, follow_offsets, follow_targets, follow_times, viewer[r], now[r])
-        mine = np.empty(left_degree(a, own_low[r], high[r], viewer[r]), np.int32)
-        for e in range(newest_edges(a, own_low[r], high[r], viewer[r], mine)):
+        mine = np.empty(
+            left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, own_since, until, viewer[r]),
+            np.int32,
+        )
+        for e in range(
+            newest_edges(
+                left_offsets, start, ticks, packed, pool, pool_last, pool_degree, own_since, until, viewer[r], mine
+            )
+        ):
             t = tweet_of(mine[e])
             if first[r] <= t < last[r]:
                 own[t - first[r]] = r
         count = 0
         for s in range(seed_offsets[r], seed_offsets[r + 1]):
-            for e in range(newest_edges(a, low[r], high[r], seed[s], edges)):
+            for e in range(
+                newest_edges(
+                    left_offsets, start, ticks, packed, pool, pool_last, pool_degree, since, until, seed[s], edges
+                )
+            ):
                 t, kind = tweet_of(edges[e]), type_of(edges[e])
                 if t < first[r] or t >= last[r]:
                     continue

@@ -2,29 +2,23 @@
 
 Positions are places in the arrays of a sealed segment; `low` and `high` are one request's row of `Reading`. The last
 column of it is the open segment, whose edges stand in slices of 2, 4, 8, … that are linked backwards.
+
+Helpers take the arrays of `StoreArrays` that they need one by one: a kernel unpacks the tuple once, because taking an
+array out of a tuple costs more than reading an edge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, ParamSpec, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from candidates.graphjet.edges import NODE_BITS, NODE_MASK
 from funnel.core.arrays import Array, Ints, Longs
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from funnel.core.kernels import helper
 
 TICK_LIMIT = 1 << 24  # ticks are three bytes
 OWNER_STEP = 16  # edges between two notes of whose edge it is
-
-
-def helper(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that kernels call, put in the place of each call: fourteen arrays are not handed over for one edge."""
-    return cast(Callable[P, T], numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
 
 
 class StoreArrays(NamedTuple):
@@ -94,24 +88,28 @@ def _first_tick(ticks: Array, begin: int, end: int, wanted: int) -> int:
 
 
 @helper
-def left_range(a: StoreArrays, segment: int, user: int, low: int, high: int) -> tuple[int, int]:
+def left_range(
+    left_offsets: Ints, start: Longs, ticks: Array, segment: int, user: int, low: int, high: int
+) -> tuple[int, int]:
     """(begin, end): where the user's edges of a segment stand among all edges."""
-    start = a.start[segment]
-    begin, end = start + a.left_offsets[user, segment], start + a.left_offsets[user + 1, segment]
+    base = start[segment]
+    begin, end = base + left_offsets[user, segment], base + left_offsets[user + 1, segment]
     if begin == end or high <= low:
         return begin, begin
     if high < TICK_LIMIT:
-        end = _first_tick(a.ticks, begin, end, high)
+        end = _first_tick(ticks, begin, end, high)
     if low > 0:
-        begin = _first_tick(a.ticks, begin, end, low)
+        begin = _first_tick(ticks, begin, end, low)
     return begin, end
 
 
 @helper
-def right_range(a: StoreArrays, segment: int, tweet: int, low: int, high: int) -> tuple[int, int]:
+def right_range(
+    right_offsets: Ints, start: Longs, ticks: Array, pointers: Array, segment: int, tweet: int, low: int, high: int
+) -> tuple[int, int]:
     """(begin, end): where the tweet's pointers of a segment stand among all pointers."""
-    start = a.start[segment]
-    begin, end = start + a.right_offsets[tweet, segment], start + a.right_offsets[tweet + 1, segment]
+    base = start[segment]
+    begin, end = base + right_offsets[tweet, segment], base + right_offsets[tweet + 1, segment]
     if begin == end or high <= low:
         return begin, begin
     for wanted in (high, low):
@@ -119,7 +117,7 @@ def right_range(a: StoreArrays, segment: int, tweet: int, low: int, high: int) -
             first, last = begin, end
             while first < last:
                 middle = (first + last) >> 1
-                if three(a.ticks, start + three(a.pointers, middle)) < wanted:
+                if three(ticks, base + three(pointers, middle)) < wanted:
                     first = middle + 1
                 else:
                     last = middle
@@ -131,10 +129,10 @@ def right_range(a: StoreArrays, segment: int, tweet: int, low: int, high: int) -
 
 
 @helper
-def owner_of(a: StoreArrays, segment: int, place: int) -> int:
+def owner_of(left_offsets: Ints, owners: Ints, owner_start: Longs, segment: int, place: int) -> int:
     """The user whose edge stands at a place of the segment (0 is its first)."""
-    user = np.int64(a.owners[a.owner_start[segment] + place // OWNER_STEP])
-    while a.left_offsets[user + 1, segment] <= place:
+    user = np.int64(owners[owner_start[segment] + place // OWNER_STEP])
+    while left_offsets[user + 1, segment] <= place:
         user += 1
     return user
 
@@ -182,80 +180,125 @@ def open_range(pool: Longs, last: int, degree: int, low: int, high: int) -> tupl
 
 
 @helper
-def left_degree(a: StoreArrays, low: Ints, high: Ints, user: int) -> int:
+def left_degree(
+    left_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pool: Longs,
+    pool_last: Ints,
+    pool_degree: Ints,
+    low: Ints,
+    high: Ints,
+    user: int,
+) -> int:
     """How many edges of a user are seen."""
-    total, sealed = 0, a.start.size
+    total, sealed = 0, start.size
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = left_range(a, segment, user, low[segment], high[segment])
+            begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
             total += end - begin
-    if a.open_left.size and a.open_left_degree[user]:
-        begin, end = open_range(
-            a.open_left, a.open_left_last[user], a.open_left_degree[user], low[sealed], high[sealed]
-        )
+    if pool.size and pool_degree[user]:
+        begin, end = open_range(pool, pool_last[user], pool_degree[user], low[sealed], high[sealed])
         total += end - begin
     return total
 
 
 @helper
-def right_degree(a: StoreArrays, low: Ints, high: Ints, tweet: int) -> int:
+def right_degree(
+    right_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pointers: Array,
+    back: Longs,
+    back_last: Ints,
+    back_degree: Ints,
+    low: Ints,
+    high: Ints,
+    tweet: int,
+) -> int:
     """How many edges of a tweet are seen."""
-    total, sealed = 0, a.start.size
+    total, sealed = 0, start.size
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+            begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
             total += end - begin
-    if a.open_right.size and a.open_right_degree[tweet]:
-        begin, end = open_range(
-            a.open_right, a.open_right_last[tweet], a.open_right_degree[tweet], low[sealed], high[sealed]
-        )
+    if back.size and back_degree[tweet]:
+        begin, end = open_range(back, back_last[tweet], back_degree[tweet], low[sealed], high[sealed])
         total += end - begin
     return total
 
 
 @helper
-def newest_edges(a: StoreArrays, low: Ints, high: Ints, user: int, out: Ints) -> int:
+def newest_edges(
+    left_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    packed: Ints,
+    pool: Longs,
+    pool_last: Ints,
+    pool_degree: Ints,
+    low: Ints,
+    high: Ints,
+    user: int,
+    out: Ints,
+) -> int:
     """Write the user's newest edges, packed, newest first, until `out` is full; how many."""
-    found, sealed = 0, a.start.size
-    if a.open_left.size and a.open_left_degree[user]:
-        degree, last = a.open_left_degree[user], a.open_left_last[user]
-        begin, end = open_range(a.open_left, last, degree, low[sealed], high[sealed])
+    found, sealed = 0, start.size
+    if pool.size and pool_degree[user]:
+        degree, last = pool_degree[user], pool_last[user]
+        begin, end = open_range(pool, last, degree, low[sealed], high[sealed])
         for number in range(end - 1, begin - 1, -1):
             if found == out.size:
                 return found
-            out[found] = np.int32(open_edge(a.open_left, last, degree, number) & 0xFFFFFFFF)
+            out[found] = np.int32(open_edge(pool, last, degree, number) & 0xFFFFFFFF)
             found += 1
     for segment in range(sealed - 1, -1, -1):
         if low[segment] >= high[segment]:
             continue
-        begin, end = left_range(a, segment, user, low[segment], high[segment])
+        begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
         begin = max(begin, end - (out.size - found))
         for at in range(end - 1, begin - 1, -1):
-            out[found] = a.packed[at]
+            out[found] = packed[at]
             found += 1
     return found
 
 
 @helper
-def newest_users(a: StoreArrays, low: Ints, high: Ints, tweet: int, out: Ints) -> int:
+def newest_users(
+    right_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pointers: Array,
+    packed: Ints,
+    left_offsets: Ints,
+    owners: Ints,
+    owner_start: Longs,
+    back: Longs,
+    back_last: Ints,
+    back_degree: Ints,
+    low: Ints,
+    high: Ints,
+    tweet: int,
+    out: Ints,
+) -> int:
     """Write who engaged with a tweet, packed with the type, newest first, until `out` is full; how many."""
-    found, sealed = 0, a.start.size
-    if a.open_right.size and a.open_right_degree[tweet]:
-        degree, last = a.open_right_degree[tweet], a.open_right_last[tweet]
-        begin, end = open_range(a.open_right, last, degree, low[sealed], high[sealed])
+    found, sealed = 0, start.size
+    if back.size and back_degree[tweet]:
+        degree, last = back_degree[tweet], back_last[tweet]
+        begin, end = open_range(back, last, degree, low[sealed], high[sealed])
         for number in range(end - 1, begin - 1, -1):
             if found == out.size:
                 return found
-            out[found] = np.int32(open_edge(a.open_right, last, degree, number) & 0xFFFFFFFF)
+            out[found] = np.int32(open_edge(back, last, degree, number) & 0xFFFFFFFF)
             found += 1
     for segment in range(sealed - 1, -1, -1):
         if low[segment] >= high[segment]:
             continue
-        begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+        begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
         begin = max(begin, end - (out.size - found))
         for at in range(end - 1, begin - 1, -1):
-            place = three(a.pointers, at)
-            kind = np.int64(a.packed[a.start[segment] + place]) & ~np.int64(NODE_MASK)
-            out[found] = np.int32(kind | owner_of(a, segment, place))
+            place = three(pointers, at)
+            kind = np.int64(packed[start[segment] + place]) & ~np.int64(NODE_MASK)
+            out[found] = np.int32(kind | owner_of(left_offsets, owners, owner_start, segment, place))
             found += 1
     return found

@@ -213,10 +213,17 @@ def _in_order(query: Longs, tweet: Ints, score: Doubles, common: Ints, degree: I
 @kernel
 def _degrees(a: StoreArrays, low: Ints, high: Ints, offsets: Longs, user: Ints) -> Longs:
     """int64 [n]: edges of each user in the reading of its query."""
+    left_offsets = a.left_offsets
+    start = a.start
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
     out = np.empty(user.size, np.int64)
     for q in range(offsets.size - 1):
+        since, until = low[q], high[q]
         for i in range(offsets[q], offsets[q + 1]):
-            out[i] = left_degree(a, low[q], high[q], user[i])
+            out[i] = left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, user[i])
     return out
 
 
@@ -232,16 +239,50 @@ def _sampled_users(
     a: StoreArrays, low: Ints, high: Ints, tweet: Ints, keys: Array, most: int, min_degree: int
 ) -> tuple[Longs, Ints, Longs]:
     """(offsets int64 [Q + 1], users, each once, ascending; degree int64 [Q] of the tweets); most −1: all of them."""
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
+    right_offsets = a.right_offsets
+    pointers = a.pointers
+    owners = a.owners
+    owner_start = a.owner_start
+    back = a.open_right
+    back_last = a.open_right_last
+    back_degree = a.open_right_degree
     offsets, degree = np.zeros(tweet.size + 1, np.int64), np.zeros(tweet.size, np.int64)
     bound = 0
     for q in range(tweet.size):
-        degree[q] = right_degree(a, low[q], high[q], tweet[q])
+        since, until = low[q], high[q]
+        degree[q] = right_degree(
+            right_offsets, start, ticks, pointers, back, back_last, back_degree, since, until, tweet[q]
+        )
         bound += degree[q] if most < 0 else min(degree[q], most)
     users, found = np.empty(bound, np.int32), 0
     for q in range(tweet.size):
+        since, until = low[q], high[q]
         if degree[q] >= min_degree and degree[q] > 0:
             everybody = np.empty(degree[q], np.int32)
-            newest_users(a, low[q], high[q], tweet[q], everybody)
+            newest_users(
+                right_offsets,
+                start,
+                ticks,
+                pointers,
+                packed,
+                left_offsets,
+                owners,
+                owner_start,
+                back,
+                back_last,
+                back_degree,
+                since,
+                until,
+                tweet[q],
+                everybody,
+            )
             if 0 <= most < degree[q]:
                 drawn = np.empty(most, np.int32)
                 for i in range(most):
@@ -251,7 +292,13 @@ def _sampled_users(
             for i in range(everybody.size):
                 if i > 0 and everybody[i] == everybody[i - 1]:
                     continue
-                if most >= 0 and left_degree(a, low[q], high[q], everybody[i]) >= SPAM_DEGREE:
+                if (
+                    most >= 0
+                    and left_degree(
+                        left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, everybody[i]
+                    )
+                    >= SPAM_DEGREE
+                ):
                     continue
                 users[found] = everybody[i]
                 found += 1
@@ -260,7 +307,7 @@ def _sampled_users(
 
 
 @kernel
-def _co_engaged(
+def _co_engaged(  # noqa: PLR0915 (one loop that shares its arrays)
     a: StoreArrays,
     low: Ints,
     high: Ints,
@@ -275,6 +322,20 @@ def _co_engaged(
 
     kinds: bits of the types that count; −1 all, and then a tweet's degree is in users, not in edges.
     """
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
+    right_offsets = a.right_offsets
+    pointers = a.pointers
+    owners = a.owners
+    owner_start = a.owner_start
+    back = a.open_right
+    back_last = a.open_right_last
+    back_degree = a.open_right_degree
     width = 0
     for q in range(first.size):
         width = max(width, last[q] - first[q])
@@ -284,11 +345,19 @@ def _co_engaged(
     query, tweet = np.empty(rows, np.int64), np.empty(rows, np.int32)
     out_common, out_weighted, out_degree = np.empty(rows, np.int32), np.empty(rows), np.empty(rows, np.int32)
     for q in range(first.size):
+        since, until = low[q], high[q]
         count = 0
         for i in range(offsets[q], offsets[q + 1]):
-            edges = np.empty(left_degree(a, low[q], high[q], user[i]), np.int32)
+            edges = np.empty(
+                left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, user[i]),
+                np.int32,
+            )
             weight = 1.0 / np.log2(max(edges.size, 2))
-            for e in range(newest_edges(a, low[q], high[q], user[i], edges)):
+            for e in range(
+                newest_edges(
+                    left_offsets, start, ticks, packed, pool, pool_last, pool_degree, since, until, user[i], edges
+                )
+            ):
                 t = tweet_of(edges[e])
                 if t < first[q] or t >= last[q] or not kinds >> type_of(edges[e]) & 1 or seen[t - first[q]] == i:
                     continue
@@ -309,10 +378,28 @@ def _co_engaged(
         for i in range(count):
             at = touched[i]
             if common[at] >= min_cooccurrence:
-                degree = right_degree(a, low[q], high[q], first[q] + at)
+                degree = right_degree(
+                    right_offsets, start, ticks, pointers, back, back_last, back_degree, since, until, first[q] + at
+                )
                 if kinds < 0:
                     who = np.empty(degree, np.int32)
-                    newest_users(a, low[q], high[q], first[q] + at, who)
+                    newest_users(
+                        right_offsets,
+                        start,
+                        ticks,
+                        pointers,
+                        packed,
+                        left_offsets,
+                        owners,
+                        owner_start,
+                        back,
+                        back_last,
+                        back_degree,
+                        since,
+                        until,
+                        first[q] + at,
+                        who,
+                    )
                     degree = np.unique(who & np.int32(NODE_MASK)).size
                 query[found], tweet[found], out_common[found] = q, first[q] + at, common[at]
                 out_weighted[found], out_degree[found] = weighted[at], degree

@@ -2,8 +2,8 @@
 
 twitter/GraphJet, algorithms/salsa/ (after Lempel & Moran, "The stochastic approach for link-structure analysis (SALSA)
 and the TKC effect", Computer Networks 33, 2000). A walk stands at a user. With probability p it goes to the query node
-and waits there for the next step; otherwise to the tweet of one of the user's edges, each as likely as another, which is a
-visit; then back to the user of one of that tweet's edges. score(t) = visits of t / all visits.
+and waits there for the next step; otherwise to the tweet of one of the user's edges, each as likely as another, which
+is a visit; then back to the user of one of that tweet's edges. score(t) = visits of t / all visits.
 
 Where walks start: W = Σ of the seeds' weights; the query node, if it is no seed and has edges, weighs W · f / (1 − f),
 or 1 if W = 0; a node of weight w starts ⌈w / Σ weights · walks⌉ walks.
@@ -23,7 +23,6 @@ from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
     Reading,
     StoreArrays,
-    helper,
     left_degree,
     left_range,
     newest_edges,
@@ -33,9 +32,9 @@ from candidates.graphjet.reading import (
     right_range,
     three,
 )
-from funnel.core.arrays import Bools, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.errors import ConfigError, ContractError
-from funnel.core.kernels import kernel
+from funnel.core.kernels import helper, kernel
 
 # SalsaRequestBuilder's defaults.
 RESET_PROBABILITY = 0.3
@@ -106,65 +105,90 @@ def draw(key: np.uint64, counter: int) -> float:
 
 
 @helper
-def _edge_of_user(a: StoreArrays, low: Ints, high: Ints, user: int, drawn: float) -> int:
-    """One of the user's edges: its place if it is sealed, −2 − (its number) if it is open, −1 if there is none."""
-    sealed, total, open_begin, open_end = a.start.size, np.int64(0), 0, 0
-    if a.open_left.size and a.open_left_degree[user]:
-        open_begin, open_end = open_range(
-            a.open_left, a.open_left_last[user], a.open_left_degree[user], low[sealed], high[sealed]
-        )
-        total += open_end - open_begin
+def _edge_of_user(
+    left_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pool: Longs,
+    pool_last: Ints,
+    pool_degree: Ints,
+    low: Ints,
+    high: Ints,
+    user: int,
+    number: int,
+) -> int:
+    """An edge of the user by its number: its place if it is sealed, −2 − (its number) if it is open."""
+    sealed, rest = start.size, np.int64(number)
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = left_range(a, segment, user, low[segment], high[segment])
-            total += end - begin
-    if total == 0:
-        return np.int64(-1)
-    rest = min(np.int64(drawn * total), total - 1)
-    for segment in range(sealed):
-        if low[segment] < high[segment]:
-            begin, end = left_range(a, segment, user, low[segment], high[segment])
+            begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
             if rest < end - begin:
                 return np.int64(begin + rest)
             rest -= end - begin
-    return np.int64(-2 - (open_begin + rest))
+    begin, _ = open_range(pool, pool_last[user], pool_degree[user], low[sealed], high[sealed])
+    return np.int64(-2 - (begin + rest))
 
 
 @helper
-def _tweet_at(a: StoreArrays, user: int, edge: int) -> int:
+def _tweet_at(packed: Ints, pool: Longs, pool_last: Ints, pool_degree: Ints, user: int, edge: int) -> int:
     """The tweet of an edge that `_edge_of_user` gave."""
     if edge >= 0:
-        return np.int64(a.packed[edge]) & NODE_MASK
-    return open_edge(a.open_left, a.open_left_last[user], a.open_left_degree[user], -2 - edge) & NODE_MASK
+        return np.int64(packed[edge]) & NODE_MASK
+    return open_edge(pool, pool_last[user], pool_degree[user], -2 - edge) & NODE_MASK
 
 
 @helper
-def _user_of_tweet(a: StoreArrays, low: Ints, high: Ints, tweet: int, drawn: float) -> int:
+def _user_of_tweet(
+    right_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pointers: Array,
+    left_offsets: Ints,
+    owners: Ints,
+    owner_start: Longs,
+    back: Longs,
+    back_last: Ints,
+    back_degree: Ints,
+    low: Ints,
+    high: Ints,
+    tweet: int,
+    drawn: float,
+) -> int:
     """The user of one of the tweet's edges; there is one."""
-    sealed, total, open_begin, open_end = a.start.size, np.int64(0), 0, 0
-    if a.open_right.size and a.open_right_degree[tweet]:
-        open_begin, open_end = open_range(
-            a.open_right, a.open_right_last[tweet], a.open_right_degree[tweet], low[sealed], high[sealed]
-        )
+    sealed, total, open_begin, open_end = start.size, np.int64(0), 0, 0
+    if back.size and back_degree[tweet]:
+        open_begin, open_end = open_range(back, back_last[tweet], back_degree[tweet], low[sealed], high[sealed])
         total += open_end - open_begin
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+            begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
             total += end - begin
     rest = min(np.int64(drawn * total), total - 1)
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = right_range(a, segment, tweet, low[segment], high[segment])
+            begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
             if rest < end - begin:
-                return owner_of(a, segment, three(a.pointers, begin + rest))
+                return owner_of(left_offsets, owners, owner_start, segment, three(pointers, begin + rest))
             rest -= end - begin
-    last, degree = a.open_right_last[tweet], a.open_right_degree[tweet]
-    return open_edge(a.open_right, last, degree, open_begin + rest) & NODE_MASK
+    last, degree = back_last[tweet], back_degree[tweet]
+    return open_edge(back, last, degree, open_begin + rest) & NODE_MASK
 
 
 @helper
 def _starts(
-    a: StoreArrays, low: Ints, high: Ints, query: int, seed: Ints, weight: Floats, walks: int, share: float
+    left_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pool: Longs,
+    pool_last: Ints,
+    pool_degree: Ints,
+    low: Ints,
+    high: Ints,
+    query: int,
+    seed: Ints,
+    weight: Floats,
+    walks: int,
+    share: float,
 ) -> tuple[Ints, Longs]:
     """(user int32 [m + 1], walks int64 [m + 1]): where walks begin, the query node last (−1 if there is none)."""
     users, counts = np.empty(seed.size + 1, np.int32), np.zeros(seed.size + 1, np.int64)
@@ -175,7 +199,11 @@ def _starts(
         is_seed = is_seed or seed[i] == query
     users[seed.size] = query
     own = 0.0
-    if query >= 0 and not is_seed and left_degree(a, low, high, query) > 0:
+    if (
+        query >= 0
+        and not is_seed
+        and left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, low, high, query) > 0
+    ):
         own = total * share / (1.0 - share) if total > 0.0 else 1.0
     total += own
     if total > 0.0:
@@ -206,13 +234,23 @@ def _table(entries: int) -> Longs:
 @kernel
 def has_edge(a: StoreArrays, low: Ints, high: Ints, user: Ints, request: Longs, tweet: Ints) -> Bools:
     """bool [n]: whether the user of the request has an edge to the tweet; rows of a request stand together."""
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
     out, begin = np.zeros(tweet.size, np.bool_), 0
     while begin < tweet.size:
         r, end = request[begin], begin
+        since, until = low[r], high[r]
         while end < tweet.size and request[end] == r:
             end += 1
-        edges = np.empty(left_degree(a, low[r], high[r], user[r]), np.int32)
-        newest_edges(a, low[r], high[r], user[r], edges)
+        edges = np.empty(
+            left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, user[r]), np.int32
+        )
+        newest_edges(left_offsets, start, ticks, packed, pool, pool_last, pool_degree, since, until, user[r], edges)
         edges = np.sort(edges & np.int32(NODE_MASK))
         for i in range(begin, end):
             at = np.searchsorted(edges, tweet[i])
@@ -222,7 +260,7 @@ def has_edge(a: StoreArrays, low: Ints, high: Ints, user: Ints, request: Longs, 
 
 
 @kernel
-def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cache)
+def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay in the cache)
     a: StoreArrays,
     low: Ints,
     high: Ints,
@@ -236,6 +274,20 @@ def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cac
     reset: float,
     share: float,
 ) -> tuple[Longs, Ints, Floats]:
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
+    right_offsets = a.right_offsets
+    pointers = a.pointers
+    owners = a.owners
+    owner_start = a.owner_start
+    back = a.open_right
+    back_last = a.open_right_last
+    back_degree = a.open_right_degree
     rounds, longest = (length + 1) // 2, 0
     for r in range(query.size):
         longest = max(longest, offsets[r + 1] - offsets[r])
@@ -246,16 +298,17 @@ def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cac
     out_request, out_tweet, out_score = np.empty(64, np.int64), np.empty(64, np.int32), np.empty(64, np.float32)
     found = 0
     for r in range(query.size):
+        since, until = low[r], high[r]
         users, counts = _starts(
-            a, low[r], high[r], query[r], seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]],
-            walks, share,
+            left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, query[r],
+            seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]], walks, share,
         )  # fmt: skip
         n = 0
         for i in range(users.size):
             for _ in range(counts[i]):
                 at[n] = users[i]
                 n += 1
-        distinct, total = 0, 0
+        distinct, total, known, degree = 0, 0, np.int64(-1), np.int64(0)
         for step in range(rounds):
             base = np.int64(step) * 2 * most
             # All walks make one step before any makes the next: their reads of memory do not wait for each other.
@@ -267,13 +320,20 @@ def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cac
                 if drawn < reset:
                     at[w] = query[r]
                     continue
-                edge[w] = _edge_of_user(a, low[r], high[r], at[w], (drawn - reset) / (1.0 - reset))
-                if edge[w] == -1:
+                if at[w] != known:
+                    known = at[w]
+                    degree = left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known)
+                if degree == 0:
                     at[w] = -1  # nowhere to go: the walk ends
+                    continue
+                number = min(np.int64((drawn - reset) / (1.0 - reset) * degree), degree - 1)
+                edge[w] = _edge_of_user(
+                    left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known, number
+                )
             for w in range(n):
                 if edge[w] == -1:
                     continue
-                node[w] = _tweet_at(a, at[w], edge[w])
+                node[w] = _tweet_at(packed, pool, pool_last, pool_degree, at[w], edge[w])
                 slot = _slot(table, node[w])
                 if table[slot] < 0:
                     table[slot], visits[slot], slots[distinct] = node[w], 0, slot
@@ -283,7 +343,22 @@ def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cac
             if step + 1 < rounds:
                 for w in range(n):
                     if edge[w] != -1:
-                        at[w] = _user_of_tweet(a, low[r], high[r], node[w], draw(keys[r], base + most + w))
+                        at[w] = _user_of_tweet(
+                            right_offsets,
+                            start,
+                            ticks,
+                            pointers,
+                            left_offsets,
+                            owners,
+                            owner_start,
+                            back,
+                            back_last,
+                            back_degree,
+                            since,
+                            until,
+                            node[w],
+                            draw(keys[r], base + most + w),
+                        )
         if found + distinct > out_tweet.size:
             size = max(found + distinct, 2 * out_tweet.size)
             old_request, old_tweet, old_score = out_request, out_tweet, out_score
@@ -300,7 +375,7 @@ def _walk(  # noqa: PLR0912 (one loop, so that a request's walks stay in the cac
 
 
 @kernel
-def _on_subgraph(  # noqa: PLR0912 (one loop that shares its arrays)
+def _on_subgraph(  # noqa: PLR0912, PLR0915 (one loop that shares its arrays)
     a: StoreArrays,
     low: Ints,
     high: Ints,
@@ -315,6 +390,14 @@ def _on_subgraph(  # noqa: PLR0912 (one loop that shares its arrays)
     share: float,
     round_up: bool,
 ) -> tuple[Longs, Ints, Floats]:
+    left_offsets = a.left_offsets
+    start = a.start
+    packed = a.packed
+    ticks = a.ticks
+    pool = a.open_left
+    pool_last = a.open_left_last
+    pool_degree = a.open_left_degree
+    back = a.open_right
     longest = 0
     for r in range(query.size):
         longest = max(longest, offsets[r + 1] - offsets[r])
@@ -327,9 +410,10 @@ def _on_subgraph(  # noqa: PLR0912 (one loop that shares its arrays)
     out_request, out_tweet = np.empty(query.size * most, np.int64), np.empty(query.size * most, np.int32)
     out_score, found = np.empty(query.size * most, np.float32), 0
     for r in range(query.size):
+        since, until = low[r], high[r]
         users, counts = _starts(
-            a, low[r], high[r], query[r], seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]],
-            walks, share,
+            left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, query[r],
+            seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]], walks, share,
         )  # fmt: skip
         back = users.size - 1
         for i in range(users.size - 1):
@@ -341,10 +425,19 @@ def _on_subgraph(  # noqa: PLR0912 (one loop that shares its arrays)
             left[i] = counts[i]
             if counts[i] == 0:
                 continue
-            have = left_degree(a, low[r], high[r], users[i])
+            have = left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, users[i])
             for n in range(min(have, counts[i])):
-                drawn = draw(keys[r], m) if have > counts[i] else (n + 0.5) / have
-                tweet = _tweet_at(a, users[i], _edge_of_user(a, low[r], high[r], users[i], drawn))
+                number = min(np.int64(draw(keys[r], m) * have), have - 1) if have > counts[i] else np.int64(n)
+                tweet = _tweet_at(
+                    packed,
+                    pool,
+                    pool_last,
+                    pool_degree,
+                    users[i],
+                    _edge_of_user(
+                        left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, users[i], number
+                    ),
+                )
                 slot = _slot(table, tweet)
                 if table[slot] < 0:
                     table[slot], names[slot] = tweet, distinct
