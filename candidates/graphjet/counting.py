@@ -149,7 +149,6 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     pool = a.open_left
     pool_last = a.open_left_last
     pool_degree = a.open_left_degree
-    back = a.open_right
     width = 0
     for r in range(viewer.size):
         width = max(width, last[r] - first[r])

@@ -195,7 +195,11 @@ def left_degree(
     total, sealed = 0, start.size
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
+            if low[segment] <= 0 and high[segment] >= TICK_LIMIT:  # the whole segment: no call, no search
+                begin = start[segment] + left_offsets[user, segment]
+                end = start[segment] + left_offsets[user + 1, segment]
+            else:
+                begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
             total += end - begin
     if pool.size and pool_degree[user]:
         begin, end = open_range(pool, pool_last[user], pool_degree[user], low[sealed], high[sealed])

@@ -21,6 +21,8 @@ import numpy as np
 
 from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
+    OWNER_STEP,
+    TICK_LIMIT,
     Reading,
     StoreArrays,
     left_degree,
@@ -121,7 +123,11 @@ def _edge_of_user(
     sealed, rest = start.size, np.int64(number)
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
+            if low[segment] <= 0 and high[segment] >= TICK_LIMIT:  # the whole segment: no call, no search
+                begin = start[segment] + left_offsets[user, segment]
+                end = start[segment] + left_offsets[user + 1, segment]
+            else:
+                begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
             if rest < end - begin:
                 return np.int64(begin + rest)
             rest -= end - begin
@@ -161,12 +167,24 @@ def _user_of_tweet(
         total += open_end - open_begin
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
+            if low[segment] <= 0 and high[segment] >= TICK_LIMIT:
+                begin = start[segment] + right_offsets[tweet, segment]
+                end = start[segment] + right_offsets[tweet + 1, segment]
+            else:
+                begin, end = right_range(
+                    right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment]
+                )
             total += end - begin
     rest = min(np.int64(drawn * total), total - 1)
     for segment in range(sealed):
         if low[segment] < high[segment]:
-            begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
+            if low[segment] <= 0 and high[segment] >= TICK_LIMIT:
+                begin = start[segment] + right_offsets[tweet, segment]
+                end = start[segment] + right_offsets[tweet + 1, segment]
+            else:
+                begin, end = right_range(
+                    right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment]
+                )
             if rest < end - begin:
                 return owner_of(left_offsets, owners, owner_start, segment, three(pointers, begin + rest))
             rest -= end - begin
@@ -308,6 +326,9 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
             for _ in range(counts[i]):
                 at[n] = users[i]
                 n += 1
+        whole = not pool.size
+        for segment in range(start.size):
+            whole = whole and since[segment] <= 0 and until[segment] >= TICK_LIMIT
         distinct, total, known, degree = 0, 0, np.int64(-1), np.int64(0)
         for step in range(rounds):
             base = np.int64(step) * 2 * most
@@ -322,18 +343,36 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                     continue
                 if at[w] != known:
                     known = at[w]
-                    degree = left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known)
+                    if whole:
+                        degree = np.int64(0)
+                        for segment in range(start.size):
+                            degree += left_offsets[known + 1, segment] - left_offsets[known, segment]
+                    else:
+                        degree = left_degree(
+                            left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known
+                        )
                 if degree == 0:
                     at[w] = -1  # nowhere to go: the walk ends
                     continue
                 number = min(np.int64((drawn - reset) / (1.0 - reset) * degree), degree - 1)
-                edge[w] = _edge_of_user(
-                    left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known, number
-                )
+                if whole:
+                    for segment in range(start.size):
+                        begin, end = left_offsets[known, segment], left_offsets[known + 1, segment]
+                        if number < end - begin:
+                            edge[w] = start[segment] + begin + number
+                            break
+                        number -= end - begin
+                else:
+                    edge[w] = _edge_of_user(
+                        left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known, number
+                    )
             for w in range(n):
                 if edge[w] == -1:
                     continue
-                node[w] = _tweet_at(packed, pool, pool_last, pool_degree, at[w], edge[w])
+                if edge[w] >= 0:
+                    node[w] = packed[edge[w]] & NODE_MASK
+                else:
+                    node[w] = _tweet_at(packed, pool, pool_last, pool_degree, at[w], edge[w])
                 slot = _slot(table, node[w])
                 if table[slot] < 0:
                     table[slot], visits[slot], slots[distinct] = node[w], 0, slot
@@ -342,23 +381,30 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                 total += 1
             if step + 1 < rounds:
                 for w in range(n):
-                    if edge[w] != -1:
+                    if edge[w] == -1:
+                        continue
+                    tweet, drawn = node[w], draw(keys[r], base + most + w)
+                    if not whole:
                         at[w] = _user_of_tweet(
-                            right_offsets,
-                            start,
-                            ticks,
-                            pointers,
-                            left_offsets,
-                            owners,
-                            owner_start,
-                            back,
-                            back_last,
-                            back_degree,
-                            since,
-                            until,
-                            node[w],
-                            draw(keys[r], base + most + w),
-                        )
+                            right_offsets, start, ticks, pointers, left_offsets, owners, owner_start,
+                            back, back_last, back_degree, since, until, tweet, drawn,
+                        )  # fmt: skip
+                        continue
+                    degree = np.int64(0)
+                    for segment in range(start.size):
+                        degree += right_offsets[tweet + 1, segment] - right_offsets[tweet, segment]
+                    number = min(np.int64(drawn * degree), degree - 1)
+                    for segment in range(start.size):
+                        begin, end = right_offsets[tweet, segment], right_offsets[tweet + 1, segment]
+                        if number < end - begin:
+                            place = three(pointers, start[segment] + begin + number)
+                            user = np.int64(owners[owner_start[segment] + place // OWNER_STEP])
+                            while left_offsets[user + 1, segment] <= place:
+                                user += 1
+                            at[w] = user
+                            break
+                        number -= end - begin
+                known = np.int64(-1)
         if found + distinct > out_tweet.size:
             size = max(found + distinct, 2 * out_tweet.size)
             old_request, old_tweet, old_score = out_request, out_tweet, out_score
