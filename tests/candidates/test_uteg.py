@@ -1,4 +1,4 @@
-"""UTEG counts as its rules say: types, minimum proofs, ages, un-favourites; and it can name who stands behind a tweet."""
+"""UTEG counts as its rules say: types, minimum proofs, ages, un-favourites; and it names who stands behind a tweet."""
 
 from __future__ import annotations
 
