@@ -48,9 +48,10 @@ def second_degree(
     """
     slot = np.full(16, -1, np.int64)
     slot[list(proofs)] = np.arange(len(proofs))
+    own = reading.low if own_low is None else own_low
     return _second_degree(
-        *reading, reading.low if own_low is None else own_low, viewer, now_h, *seeds, *tweets, *following, *window,
-        int(counted), slot, int(min_proofs), bool(together), bool(runs), int(max_edges), int(k),
+        *reading, own, viewer, now_h, seeds[0], seeds[1], seeds[2], *tweets, following[0], following[1], following[2],
+        *window, int(counted), slot, int(min_proofs), bool(together), bool(runs), int(max_edges), int(k),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ array out of a tuple costs more than reading an edge.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from candidates.graphjet.edges import NODE_BITS, NODE_MASK
 from funnel.core.arrays import Array, Ints, Longs
 from funnel.core.kernels import helper
 
+Whole: TypeAlias = int | np.int64  # numba's integers have one size, NumPy's and Python's are two types
 TICK_LIMIT = 1 << 24  # ticks are three bytes
 OWNER_STEP = 16  # edges between two notes of whose edge it is
 
@@ -59,25 +60,25 @@ class Reading(NamedTuple):
 
 
 @helper
-def three(values: Array, at: int) -> int:
+def three(values: Array, at: Whole) -> Whole:
     """The whole number of three bytes at a place."""
     return np.int64(values[3 * at]) | np.int64(values[3 * at + 1]) << 8 | np.int64(values[3 * at + 2]) << 16
 
 
 @helper
-def tweet_of(packed: int) -> int:
+def tweet_of(packed: Whole) -> Whole:
     """The node of a packed edge."""
     return np.int64(packed) & NODE_MASK
 
 
 @helper
-def type_of(packed: int) -> int:
+def type_of(packed: Whole) -> Whole:
     """The type of a packed edge."""
     return (np.int64(packed) >> NODE_BITS) & 15
 
 
 @helper
-def _first_tick(ticks: Array, begin: int, end: int, wanted: int) -> int:
+def _first_tick(ticks: Array, begin: Whole, end: Whole, wanted: Whole) -> Whole:
     while begin < end:
         middle = (begin + end) >> 1
         if three(ticks, middle) < wanted:
@@ -89,8 +90,8 @@ def _first_tick(ticks: Array, begin: int, end: int, wanted: int) -> int:
 
 @helper
 def left_range(
-    left_offsets: Ints, start: Longs, ticks: Array, segment: int, user: int, low: int, high: int
-) -> tuple[int, int]:
+    left_offsets: Ints, start: Longs, ticks: Array, segment: Whole, user: Whole, low: Whole, high: Whole
+) -> tuple[Whole, Whole]:
     """(begin, end): where the user's edges of a segment stand among all edges."""
     base = start[segment]
     begin, end = base + left_offsets[user, segment], base + left_offsets[user + 1, segment]
@@ -105,8 +106,15 @@ def left_range(
 
 @helper
 def right_range(
-    right_offsets: Ints, start: Longs, ticks: Array, pointers: Array, segment: int, tweet: int, low: int, high: int
-) -> tuple[int, int]:
+    right_offsets: Ints,
+    start: Longs,
+    ticks: Array,
+    pointers: Array,
+    segment: Whole,
+    tweet: Whole,
+    low: Whole,
+    high: Whole,
+) -> tuple[Whole, Whole]:
     """(begin, end): where the tweet's pointers of a segment stand among all pointers."""
     base = start[segment]
     begin, end = base + right_offsets[tweet, segment], base + right_offsets[tweet + 1, segment]
@@ -129,7 +137,7 @@ def right_range(
 
 
 @helper
-def owner_of(left_offsets: Ints, owners: Ints, owner_start: Longs, segment: int, place: int) -> int:
+def owner_of(left_offsets: Ints, owners: Ints, owner_start: Longs, segment: Whole, place: Whole) -> Whole:
     """The user whose edge stands at a place of the segment (0 is its first)."""
     user = np.int64(owners[owner_start[segment] + place // OWNER_STEP])
     while left_offsets[user + 1, segment] <= place:
@@ -138,7 +146,7 @@ def owner_of(left_offsets: Ints, owners: Ints, owner_start: Longs, segment: int,
 
 
 @helper
-def slice_of(number: int) -> int:
+def slice_of(number: Whole) -> Whole:
     """Which slice the number-th edge (from 0) of a node is in: 0, 0, 1, 1, 1, 1, 2, …"""
     which, rest = 0, (number + 2) >> 2
     while rest > 0:
@@ -148,19 +156,20 @@ def slice_of(number: int) -> int:
 
 
 @helper
-def open_edge(pool: Longs, last: int, degree: int, number: int) -> int:
+def open_edge(pool: Longs, last: Whole, degree: Whole, number: Whole) -> Whole:
     """The number-th edge (from 0) of a node of the open segment, tick << 32 | packed."""
     which, wanted, at = slice_of(degree - 1), slice_of(number), np.int64(last)
     while which > wanted:
         at = pool[at]
         which -= 1
-    return pool[at + 1 + number - ((2 << wanted) - 2)]
+    return np.int64(pool[at + 1 + number - ((2 << wanted) - 2)])
 
 
 @helper
-def open_range(pool: Longs, last: int, degree: int, low: int, high: int) -> tuple[int, int]:
+def open_range(pool: Longs, last: Whole, degree: Whole, low: Whole, high: Whole) -> tuple[Whole, Whole]:
     """(begin, end): which edges of a node of the open segment are seen."""
-    begin, end = 0, degree
+    begin: Whole = 0
+    end: Whole = degree
     if high <= low:
         return 0, 0
     for wanted in (high, low):
@@ -189,10 +198,13 @@ def left_degree(
     pool_degree: Ints,
     low: Ints,
     high: Ints,
-    user: int,
-) -> int:
+    user: Whole,
+) -> Whole:
     """How many edges of a user are seen."""
-    total, sealed = 0, start.size
+    sealed = start.size
+    total: Whole = 0
+    begin: Whole = 0
+    end: Whole = 0
     for segment in range(sealed):
         if low[segment] < high[segment]:
             if low[segment] <= 0 and high[segment] >= TICK_LIMIT:  # the whole segment: no call, no search
@@ -218,10 +230,13 @@ def right_degree(
     back_degree: Ints,
     low: Ints,
     high: Ints,
-    tweet: int,
-) -> int:
+    tweet: Whole,
+) -> Whole:
     """How many edges of a tweet are seen."""
-    total, sealed = 0, start.size
+    sealed = start.size
+    total: Whole = 0
+    begin: Whole = 0
+    end: Whole = 0
     for segment in range(sealed):
         if low[segment] < high[segment]:
             begin, end = right_range(right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment])
@@ -243,11 +258,13 @@ def newest_edges(
     pool_degree: Ints,
     low: Ints,
     high: Ints,
-    user: int,
+    user: Whole,
     out: Ints,
-) -> int:
+) -> Whole:
     """Write the user's newest edges, packed, newest first, until `out` is full; how many."""
     found, sealed = 0, start.size
+    begin: Whole = 0
+    end: Whole = 0
     if pool.size and pool_degree[user]:
         degree, last = pool_degree[user], pool_last[user]
         begin, end = open_range(pool, last, degree, low[sealed], high[sealed])
@@ -282,11 +299,13 @@ def newest_users(
     back_degree: Ints,
     low: Ints,
     high: Ints,
-    tweet: int,
+    tweet: Whole,
     out: Ints,
-) -> int:
+) -> Whole:
     """Write who engaged with a tweet, packed with the type, newest first, until `out` is full; how many."""
     found, sealed = 0, start.size
+    begin: Whole = 0
+    end: Whole = 0
     if back.size and back_degree[tweet]:
         degree, last = back_degree[tweet], back_last[tweet]
         begin, end = open_range(back, last, degree, low[sealed], high[sealed])

@@ -147,12 +147,12 @@ def intersection(
     query, found, common, weighted, degree = _co_engaged(*reading, offsets, users, *window, -1, 0)
     own, other = np.diff(offsets)[query].astype(np.float64), degree.astype(np.float64)
     score: Doubles = {
-        "cosine": lambda: common / np.sqrt(own * other),
-        "jaccard": lambda: common / (own + other - common),
-        "overlap": lambda: common / np.minimum(own, other),
-        "inverse_degree": lambda: common / other,
-        "scaled": lambda: weighted / (np.sqrt(own) * np.sqrt(1 + np.abs(own - other))),
-    }[normaliser]()
+        "cosine": common / np.sqrt(own * other),
+        "jaccard": common / (own + other - common),
+        "overlap": common / np.minimum(own, other),
+        "inverse_degree": common / other,
+        "scaled": weighted / (np.sqrt(own) * np.sqrt(1 + np.abs(own - other))),
+    }[normaliser]
     kept = np.flatnonzero((common >= min_cooccurrence) & (found != tweet[query]))
     return _in_order(query[kept], found[kept], score[kept], common[kept], degree[kept], found.size)
 

@@ -25,6 +25,7 @@ from candidates.graphjet.reading import (
     TICK_LIMIT,
     Reading,
     StoreArrays,
+    Whole,
     left_degree,
     left_range,
     newest_edges,
@@ -98,7 +99,7 @@ def check(walks: int, length: int, reset: float, query_share: float) -> None:
 
 
 @helper
-def draw(key: np.uint64, counter: int) -> float:
+def draw(key: np.uint64, counter: Whole) -> float:
     """One draw in [0, 1) of the stream that begins at the key: SplitMix64, as `funnel.core.rng`."""
     x = key + np.uint64(counter + 1) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -116,11 +117,13 @@ def _edge_of_user(
     pool_degree: Ints,
     low: Ints,
     high: Ints,
-    user: int,
-    number: int,
-) -> int:
+    user: Whole,
+    number: Whole,
+) -> Whole:
     """An edge of the user by its number: its place if it is sealed, −2 − (its number) if it is open."""
     sealed, rest = start.size, np.int64(number)
+    begin: Whole = 0
+    end: Whole = 0
     for segment in range(sealed):
         if low[segment] < high[segment]:
             if low[segment] <= 0 and high[segment] >= TICK_LIMIT:  # the whole segment: no call, no search
@@ -136,7 +139,7 @@ def _edge_of_user(
 
 
 @helper
-def _tweet_at(packed: Ints, pool: Longs, pool_last: Ints, pool_degree: Ints, user: int, edge: int) -> int:
+def _tweet_at(packed: Ints, pool: Longs, pool_last: Ints, pool_degree: Ints, user: Whole, edge: Whole) -> Whole:
     """The tweet of an edge that `_edge_of_user` gave."""
     if edge >= 0:
         return np.int64(packed[edge]) & NODE_MASK
@@ -157,11 +160,15 @@ def _user_of_tweet(
     back_degree: Ints,
     low: Ints,
     high: Ints,
-    tweet: int,
+    tweet: Whole,
     drawn: float,
-) -> int:
+) -> Whole:
     """The user of one of the tweet's edges; there is one."""
-    sealed, total, open_begin, open_end = start.size, np.int64(0), 0, 0
+    sealed, total = start.size, np.int64(0)
+    open_begin: Whole = 0
+    open_end: Whole = 0
+    begin: Whole = 0
+    end: Whole = 0
     if back.size and back_degree[tweet]:
         open_begin, open_end = open_range(back, back_last[tweet], back_degree[tweet], low[sealed], high[sealed])
         total += open_end - open_begin
@@ -202,10 +209,10 @@ def _starts(
     pool_degree: Ints,
     low: Ints,
     high: Ints,
-    query: int,
+    query: Whole,
     seed: Ints,
     weight: Floats,
-    walks: int,
+    walks: Whole,
     share: float,
 ) -> tuple[Ints, Longs]:
     """(user int32 [m + 1], walks int64 [m + 1]): where walks begin, the query node last (−1 if there is none)."""
@@ -232,7 +239,7 @@ def _starts(
 
 
 @helper
-def _slot(keys: Longs, key: int) -> int:
+def _slot(keys: Longs, key: Whole) -> Whole:
     """Where a key stands, or is to stand, in a table of open addresses; −1 is an empty place."""
     width = keys.size - 1
     at = ((key * 0x9E3779B97F4A7C1) >> 20) & width
@@ -242,7 +249,7 @@ def _slot(keys: Longs, key: int) -> int:
 
 
 @helper
-def _table(entries: int) -> Longs:
+def _table(entries: Whole) -> Longs:
     width = 16
     while width < 2 * entries:
         width *= 2
@@ -346,15 +353,15 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                     if whole:
                         degree = np.int64(0)
                         for segment in range(start.size):
-                            degree += left_offsets[known + 1, segment] - left_offsets[known, segment]
+                            degree += np.int64(left_offsets[known + 1, segment] - left_offsets[known, segment])
                     else:
-                        degree = left_degree(
-                            left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known
+                        degree = np.int64(
+                            left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known)
                         )
                 if degree == 0:
                     at[w] = -1  # nowhere to go: the walk ends
                     continue
-                number = min(np.int64((drawn - reset) / (1.0 - reset) * degree), degree - 1)
+                number = np.int64(min(np.int64((drawn - reset) / (1.0 - reset) * degree), degree - 1))
                 if whole:
                     for segment in range(start.size):
                         begin, end = left_offsets[known, segment], left_offsets[known + 1, segment]
@@ -443,7 +450,6 @@ def _on_subgraph(  # noqa: PLR0912, PLR0915 (one loop that shares its arrays)
     pool = a.open_left
     pool_last = a.open_left_last
     pool_degree = a.open_left_degree
-    back = a.open_right
     longest = 0
     for r in range(query.size):
         longest = max(longest, offsets[r + 1] - offsets[r])
@@ -461,10 +467,10 @@ def _on_subgraph(  # noqa: PLR0912, PLR0915 (one loop that shares its arrays)
             left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, query[r],
             seed[offsets[r] : offsets[r + 1]], weight[offsets[r] : offsets[r + 1]], walks, share,
         )  # fmt: skip
-        back = users.size - 1
+        home = users.size - 1
         for i in range(users.size - 1):
             if users[i] == query[r]:
-                back = i
+                home = i
         m, distinct = 0, 0
         left, left_edges = np.empty(users.size), np.zeros(users.size)
         for i in range(users.size):
@@ -502,7 +508,7 @@ def _on_subgraph(  # noqa: PLR0912, PLR0915 (one loop that shares its arrays)
                 kept += reset * left[i]
                 left[i] = 0.0
             if query[r] >= 0:
-                left[back] = kept
+                left[home] = kept
             for t in range(distinct):
                 visited[t] += mass[t]
             if 2 * step + 1 < length:

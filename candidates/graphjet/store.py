@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from candidates.graphjet.edges import EDGE_TYPES, MAX_NODES, NODE_MASK, kind_of, node_of, pack
-from candidates.graphjet.reading import OWNER_STEP, TICK_LIMIT, Reading, StoreArrays, slice_of
+from candidates.graphjet.reading import OWNER_STEP, TICK_LIMIT, Reading, StoreArrays, Whole, slice_of
 from funnel.core.arrays import Array, Ints, Longs, frozen
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.kernels import helper, kernel
@@ -396,7 +396,7 @@ def _append_one(s: _State, user: int, tweet: int, packed: int, tick: int, both_s
 
 # Helpers, not kernels: they write to the arrays that they are given.
 @helper
-def _put(pool: Longs, last: Ints, degree: Ints, node: int, top: int, entry: int) -> int:
+def _put(pool: Longs, last: Ints, degree: Ints, node: Whole, top: Whole, entry: Whole) -> Whole:
     """One entry at the end of a node's slices; the new top of the pool."""
     number = np.int64(degree[node])
     which = slice_of(number)
@@ -412,10 +412,10 @@ def _put(pool: Longs, last: Ints, degree: Ints, node: int, top: int, entry: int)
 
 @helper
 def _put_edge(
-    user: int,
-    tweet: int,
-    packed: int,
-    tick: int,
+    user: Whole,
+    tweet: Whole,
+    packed: Whole,
+    tick: Whole,
     tops: Longs,
     log: Longs,
     left_pool: Longs,
