@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Doubles, Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import first_not_before
 
@@ -81,9 +81,3 @@ def best_rows(score: Floats, tweet: Ints, k: int) -> Longs:
         rows[found] = i
         found += 1
     return rows
-
-
-@helper
-def original_of(tweet: int, kind: Array, parent: Ints, retweet: int) -> int:
-    """The tweet that a retweet carries; the tweet itself if it is none."""
-    return parent[tweet] if kind[tweet] == retweet else tweet

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
@@ -596,10 +596,22 @@ def _show_page(pages: Pages, *, explain: bool) -> None:
     details: list[str] = []
     if explain:
         known = [{**row, "terms": parts, "causes": said} for row, parts, said in zip(rows, terms, causes, strict=True)]
-        details = ["\n".join(explaining.sums(one)) for one in known]
+        details = [
+            "\n".join([*_proof_lines(pages, page, row), *explaining.sums(one)])
+            for row, one in zip(rows, known, strict=True)
+        ]
     shown = report.timeline(rows, title=_title(pages, page), why=why, details=details, modules=_modules(pages, page))
     _show(shown, report.funnel_table(pages.stages))
     _warn(pages.warnings)
+
+
+def _proof_lines(pages: Pages, page: Page, row: Mapping[str, object]) -> list[str]:
+    """Who stands behind a tweet, one line for each kind of action."""
+    from funnel import explain as explaining
+
+    sources = cast("list[str]", row["sources"])
+    found = explaining.proofs(pages.funnel, page, int(str(row["tweet"])), sources, pages.seed)
+    return list(dict.fromkeys(explaining.words_of_proof(proof) for proof in found))
 
 
 def _modules(pages: Pages, page: Page) -> list[tuple[int, str]]:

@@ -16,7 +16,7 @@ import numpy as np
 from funnel.core.arrays import Array, Floats, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError
-from funnel.core.stage import Scorer, Source
+from funnel.core.stage import GivesProofs, Scorer, Source
 from funnel.features import FEATURES, hydrate
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ _SOURCE_WORDS = {
     "thunder": "from an account that the viewer follows",
     "popular": "popular with everybody",
     "everything": "among all recent tweets",
+    "salsa": "walks from the viewer's circle lead to it",
 }
+_DONE = {"favorite": "liked", "retweet": "retweeted", "reply": "replied to", "quote": "quoted"}
+_NAMED = 5  # people in a line
 
 
 @runtime_checkable
@@ -88,6 +91,15 @@ class CutFact(TypedDict):
     kept: int
 
 
+class Proof(TypedDict):
+    """Who, of the viewer's circle, did something with the tweet."""
+
+    source: str
+    action: str
+    users: list[int]
+    handles: list[str]
+
+
 class Explanation(TypedDict, total=False):
     """Everything known about one (viewer, tweet); keys that do not apply are absent."""
 
@@ -105,6 +117,7 @@ class Explanation(TypedDict, total=False):
     in_network: bool
     sources: list[str]
     source_scores: dict[str, float]
+    proofs: list[Proof]
     light_score: float
     terms: dict[str, Term]
     value: float
@@ -150,6 +163,9 @@ def explain(funnel: Funnel, pages: Pages, viewer: int, tweet: int) -> Explanatio
     if found is None:
         return said | _not_retrieved(funnel, page, tweet, pages.seed)
     said |= cast(Explanation, {key: found[key] for key in _CANDIDATE_KEYS if key in found and found[key] != {}})
+    shown_by = proofs(funnel, page, tweet, said.get("sources", []), pages.seed)
+    if shown_by:
+        said["proofs"] = shown_by
     if found.get("p"):
         said["terms"] = value_terms(funnel, [found])[0]
     if found.get("boosts"):
@@ -160,6 +176,30 @@ def explain(funnel: Funnel, pages: Pages, viewer: int, tweet: int) -> Explanatio
 
 
 _CANDIDATE_KEYS = ("in_network", "sources", "source_scores", "light_score", "value", "boosts", "score")
+
+
+def proofs(funnel: Funnel, page: Page, tweet: int, sources: Sequence[str], seed: int) -> list[Proof]:
+    """Who stands behind a tweet, for those of its sources that can say so."""
+    said: list[Proof] = []
+    for slot in funnel.stages:
+        part: object = slot.part
+        if slot.name not in sources or not isinstance(part, GivesProofs):
+            continue
+        users: dict[str, list[int]] = {}
+        for action, user in part.proofs(_asked_again(funnel, page, seed), 0, tweet):
+            users.setdefault(action, []).append(user)
+        for action, who in users.items():
+            handles = funnel.world.handles(np.array(who))
+            said.append({"source": slot.name, "action": action, "users": who, "handles": list(handles)})
+    return said
+
+
+def words_of_proof(proof: Proof) -> str:
+    """The line "liked by 2 people you follow: @a, @b"; five are named at most."""
+    count, done = len(proof["users"]), _DONE.get(proof["action"], proof["action"])
+    people = "1 person" if count == 1 else f"{count} people"
+    more = ", …" if count > _NAMED else ""
+    return f"{done} by {people} you follow: " + ", ".join(f"@{name}" for name in proof["handles"][:_NAMED]) + more
 
 
 def value_terms(funnel: Funnel, rows: Sequence[Mapping[str, object]]) -> list[dict[str, Term]]:
@@ -291,6 +331,7 @@ def words(said: Explanation) -> list[str]:
     if said["verdict"] == NOT_RETRIEVED:
         return lines + _words_of_search(said)
     lines += [f"Found by {', '.join(said['sources'])}."] if said.get("sources") else []
+    lines += [f"{proof['source']}: {words_of_proof(proof)}." for proof in said.get("proofs", [])]
     lines += sums(said)
     if said["verdict"] == SHOWN:
         return [*lines, f"Shown at place {said['rank']} of {said['page_size']}."]

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from funnel.core.arrays import Array, Bools, Floats, Longs
 from funnel.core.batch import CandidateBatch, Requests
@@ -76,6 +76,14 @@ class Source(Stage):
     @abstractmethod
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32 (higher is better); each tweet once a request."""
+
+
+@runtime_checkable
+class GivesProofs(Protocol):
+    """A source that can say who stands behind a tweet that it found. Asked when explaining, never while serving."""
+
+    def proofs(self, requests: Requests, request: int, tweet: int) -> list[tuple[str, int]]:
+        """(action, user): who did what with the tweet, by weight in the question of request number `request`."""
 
 
 class Filter(Stage):

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from funnel.core.progress import Progress
 from funnel.core.tables import EVENT_TABLES, FEEDBACK_KINDS, TABLES, completed, numpy_type
 
 Columns: TypeAlias = Mapping[str, Array]
+T = TypeVar("T")
 
 _EVENT_KEYS = ("tweet", "viewer", "author", "viewer_author", "viewer_tweet")
 
@@ -167,6 +168,8 @@ class WorldTables:
     def _texts_in_table(self, tweets: Longs) -> list[str] | None:
         text = self.table("texts")["text"]
         return text[tweets].tolist() if text.size == self.count("tweets") else None
+        self._shared: dict[str, object] = {}
+        self._of_the_world_before: dict[str, object] = {}
 
     def table(self, name: str) -> Columns:
         """All rows of one table; an absent one has no rows."""
@@ -232,7 +235,15 @@ class WorldTables:
                     world.__dict__[name] = self.__dict__[name]
         for what, by in self._indices:
             world._indices[what, by] = world._extended(self, what, by)
+        world._of_the_world_before = self._of_the_world_before | self._shared
         return world
+
+    def shared(self, name: str, build: Callable[[PlatformView, T | None], T]) -> T:
+        """See `PlatformView.shared`."""
+        if name not in self._shared:
+            before = cast("T | None", self._of_the_world_before.pop(name, None))
+            self._shared.setdefault(name, build(PlatformView(self, np.inf), before))
+        return cast(T, self._shared[name])
 
     def _extended(self, before: WorldTables, what: str, by: str) -> EventIndex:
         """The index of a world that grew, from that of the world before."""
@@ -434,6 +445,13 @@ class PlatformView:
         if known is None:
             known = self._events[what, by] = self._world.index(what, by).until(self.now_h)
         return known
+
+    def shared(self, name: str, build: Callable[[PlatformView, T | None], T]) -> T:
+        """What `build(view of all of the world's time, what it gave for the world that this one grew from)` gives.
+
+        Built once for all views of the world, as indices are: whoever reads it cuts it at the request's own moment.
+        """
+        return self._world.shared(name, build)
 
     def tweets_before(self, now_h: Doubles) -> Longs:
         """int64 [n]: how many tweets existed before each moment; the ids below that number."""

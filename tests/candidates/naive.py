@@ -8,7 +8,7 @@ import numpy as np
 
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
 from funnel.core.batch import CandidateBatch
-from funnel.core.tables import MUTE, REPLY, RETWEET
+from funnel.core.tables import MUTE, QUOTE, REPLY, RETWEET
 from funnel.core.world import PlatformView
 from funnel.features import affinity
 
@@ -120,6 +120,13 @@ def uteg(
             edges.add((int(user), carried, int(action)))
             if action in proof_codes and user != tweets["author"][carried]:
                 provers[carried].add(int(user))
+    for tweet, (kind, time) in enumerate(zip(tweets["kind"], tweets["time_h"], strict=True)):
+        if kind == QUOTE and time < now_h:
+            user, carried = int(tweets["author"][tweet]), original(view, int(tweets["parent"][tweet]))
+            if user == viewer:
+                own.add(carried)
+            elif user in weight:
+                edges.add((user, carried, -1))
     score: dict[int, float] = defaultdict(float)
     for user, tweet, _ in edges:
         author = int(tweets["author"][tweet])
