@@ -14,6 +14,7 @@ from funnel.core.errors import ConfigError, DataError, FunnelWarning
 from funnel.experiment import ablate as ablation
 from funnel.experiment.ablate import ablate, changed
 from funnel.experiment.compare import compare, compare_worlds, moved
+from funnel.experiment.lived import lived
 from funnel.experiment.memory import remembering
 from funnel.experiment.runs import compare_runs
 from funnel.experiment.shapley import players, shapley_values
@@ -225,6 +226,13 @@ def test_whole_worlds_are_the_unit_where_they_are_asked_for() -> None:
     rows = {str(row["metric"]): row for row in compare_worlds(runs)}
     assert rows["page.tweets"]["difference"] == -5.0
     assert rows["page.value"]["worlds"] == 3
+
+
+def test_a_world_lived_through_gives_means_of_its_later_days(tmp_path: Path) -> None:
+    found = lived(load_funnel("popular", tiny()), tmp_path, days=2)
+    days = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert found["loop.satisfaction"] == pytest.approx(days[1]["satisfaction"])  # the later half of two days
+    assert found["loop.rate.favorite"] == pytest.approx(days[1]["rates"]["favorite"])
 
 
 def test_runs_are_compared_like_the_funnels_that_made_them(tmp_path: Path) -> None:
