@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -77,6 +78,11 @@ class Resamples:
             weights[row] = np.bincount(draw.integers(0, viewers, viewers), minlength=viewers)
         return cls(weights)
 
+    @cached_property
+    def of_statistics(self) -> Doubles:
+        """float64 [1 + B, R]: every viewer once, then some of the draws; one array, so that it is recognised."""
+        return np.concatenate([np.ones((1, self.weights.shape[1])), self.weights[:RESAMPLES_OF_STATISTICS]])
+
 
 def effects(a: Measures, b: Measures, resamples: Resamples, *, metrics: Iterable[str] | None = None) -> list[Effect]:
     """Differences b − a of all metrics that both have (or those named), in the order of a; p_holm over all of them."""
@@ -86,7 +92,7 @@ def effects(a: Measures, b: Measures, resamples: Resamples, *, metrics: Iterable
         return [name for name in names if name in others and (chosen is None or name in chosen)]
 
     found = _of_means(a.viewers, b.viewers, wanted(a.viewers, b.viewers), resamples.weights)
-    weights = np.concatenate([np.ones((1, resamples.weights.shape[1])), resamples.weights[:RESAMPLES_OF_STATISTICS]])
+    weights = resamples.of_statistics
     for name in wanted(a.statistics, b.statistics):
         one, other = a.statistics[name](weights), b.statistics[name](weights)
         with np.errstate(invalid="ignore"):  # a ratio with nothing below the line

@@ -14,6 +14,7 @@ from funnel.core.errors import ConfigError, DataError, FunnelWarning
 from funnel.experiment import ablate as ablation
 from funnel.experiment.ablate import ablate, changed
 from funnel.experiment.compare import compare, compare_worlds, moved
+from funnel.experiment.lived import later_half, lived
 from funnel.experiment.memory import remembering
 from funnel.experiment.runs import compare_runs
 from funnel.experiment.shapley import players, shapley_values
@@ -225,6 +226,16 @@ def test_whole_worlds_are_the_unit_where_they_are_asked_for() -> None:
     rows = {str(row["metric"]): row for row in compare_worlds(runs)}
     assert rows["page.tweets"]["difference"] == -5.0
     assert rows["page.value"]["worlds"] == 3
+
+
+def test_a_world_lived_through_gives_means_of_its_later_days(tmp_path: Path) -> None:
+    found = lived(load_funnel("chronological", tiny()), tmp_path, days=1)
+    days = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert found["loop.satisfaction"] == pytest.approx(days[0]["satisfaction"])
+    assert found["loop.rate.favorite"] == pytest.approx(days[0]["rates"]["favorite"])
+    made = [{**days[0], "satisfaction": value} for value in (0.9, 0.1, 0.2, 0.4)]
+    assert later_half(made)["loop.satisfaction"] == pytest.approx(0.3)  # of 0.2 and 0.4
+    assert np.isnan(later_half([{**days[0], "satisfaction": None}])["loop.satisfaction"])  # nothing was shown
 
 
 def test_runs_are_compared_like_the_funnels_that_made_them(tmp_path: Path) -> None:
