@@ -11,13 +11,14 @@ from funnel.features import (
     labels,
     similarity,
     social,
+    topic,
     tweet,
     viewer,
 )
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
 # The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
-MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "context", "similarity")
+MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "viewer_topic", "context", "similarity")
 
 
 def model_features() -> tuple[str, ...]:
@@ -42,6 +43,7 @@ __all__ = [
     "model_features",
     "similarity",
     "social",
+    "topic",
     "tweet",
     "viewer",
 ]
