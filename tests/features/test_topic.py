@@ -34,7 +34,9 @@ def _world() -> WorldTables:
         ],
         axis=1,
     )
-    tables = {name: world.table(name) for name in ("users", "follows", "tweets", "impressions", "engagements", "vocabulary")}
+    tables = {
+        name: world.table(name) for name in ("users", "follows", "tweets", "impressions", "engagements", "vocabulary")
+    }
     tables["tweet_words"] = {
         "tweet": np.repeat(np.arange(topic.size, dtype=np.int32), 3),
         "word": words.ravel().astype(world.table("tweet_words")["word"].dtype),
