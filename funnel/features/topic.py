@@ -1,10 +1,10 @@
 """What a tweet is about, and how the viewer takes to it: topics inferred from words, and aggregates of viewer x topic.
 
 Twitter's aggregates by user and inferred topic (twitter/the-algorithm-ml, projects/home/recap/FEATURES.md,
-`user_inferred_topic_aggregate`) stand on annotations of a text service. Ours are made of the words alone: words that stand
-together in the tweets of a world's first day form communities (Blondel et al. 2008, arXiv 0803.0476); a word belongs to
-its community's topic if enough of its links stay inside, so that words for everything belong to none. Before
-that day is over nobody knows a topic, and these features are 0 or what they are for a tweet without one.
+`user_inferred_topic_aggregate`) stand on annotations of a text service. Ours are made of the words alone: words that
+stand together in the tweets of a world's first day form communities (Blondel et al. 2008, arXiv 0803.0476); a word belongs
+to its community's topic if enough of its links stay inside, so that words for everything belong to none. Before that day
+is over nobody knows a topic, and these features are 0 or what they are for a tweet without one.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def _network(continuous: int = 3, binary: int = 1, *, seed: int = 0, block_size:
         )  # fmt: skip
         for values in network.state_dict().values():
             if values.dtype == torch.float32:
-                values += torch.rand_like(values)
+                values.add_(torch.rand_like(values))
     return network.eval()
 
 
