@@ -177,6 +177,6 @@ class _Judge:
 
 
 def _with_interval(name: str, drawn: Doubles) -> dict[str, object]:
-    """The measure of the rows as they are (the first) and its 95 % interval; resamples without positives are left out."""
+    """The measure of the rows as they are (the first), and its 95 % interval without resamples that lack positives."""
     low, high = np.nanquantile(drawn[1:], (0.025, 0.975))
     return {name: float(drawn[0]), f"{name}_low": float(low), f"{name}_high": float(high)}

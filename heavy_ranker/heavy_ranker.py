@@ -53,7 +53,7 @@ class HeavyRanker(Scorer, Learned):
     min_positives: int = Field(20, ge=1, description="a head with fewer positives says its base rate")
     epochs: int = Field(2, ge=1, description="passes over the examples, at most")
     batch_size: int = Field(1024, ge=2, description="examples a step")
-    learning_rate: float = Field(3e-3, gt=0, description="of Adam, at the top of its ramp")
+    learning_rate: float = Field(8e-3, gt=0, description="of Adam, at the top of its ramp")
     task_learning_rate: dict[str, float] = Field(
         default_factory=dict, description="of the towers of these actions, instead of learning_rate"
     )

@@ -101,7 +101,7 @@ def _drawn_rate(what: str) -> RowFunction:
     def compute(batch: CandidateBatch) -> Floats:
         count = batch["internal.pair"][:, :, COUNT]
         prior = np.float32(PRIOR_SHOWN)
-        rate: Floats = (count[:, _AT[what]] + prior * batch[f"viewer.{what}.rate"]) / (
+        rate: Array = (count[:, _AT[what]] + prior * batch[f"viewer.{what}.rate"]) / (
             count[:, _AT["impression"]] + prior
         )
         return rate

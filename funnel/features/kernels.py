@@ -275,13 +275,13 @@ def topic_history(
     topic_count: int,
     newest: int,
 ) -> Floats:
-    """float32 [n, 2]: how many of the viewer's `newest` events before the request were about the candidate's topics:
-    the mean over its words that have a topic, and the most; 0 if none has.
+    """float32 [n, 3]: how many of the viewer's `newest` events before the request were about the candidate's topics:
+    the mean over its words that have a topic, and the most, 0 if none has; and how many words have one.
 
     event_offsets: by viewer; tweet_of_row: of the events' table; topic_of_word: -1 for none. An event counts once for
     each word of its tweet that has a topic. Walks each viewer's events once and reads the candidates off.
     """
-    out = np.zeros((tweet.size, 2), np.float32)
+    out = np.zeros((tweet.size, 3), np.float32)
     count = np.zeros(topic_count, np.float32)
     for r in range(viewers.size):
         low, high = request_offsets[r], request_offsets[r + 1]
@@ -290,8 +290,6 @@ def topic_history(
         first = event_offsets[viewers[r]]
         end = newest_before(event_h, first, event_offsets[viewers[r] + 1], moments[r])
         first = max(first, end - newest)
-        if first == end:
-            continue
         for e in range(first, end):
             about = tweet_of_row[event_rows[e]]
             for k in range(word_offsets[about], word_offsets[about + 1]):
@@ -307,7 +305,7 @@ def topic_history(
                     total += count[topic]
                     out[i, 1] = max(out[i, 1], count[topic])
             if known > 0:
-                out[i, 0] = total / known
+                out[i, 0], out[i, 2] = total / known, known
         count[:] = 0
     return out
 

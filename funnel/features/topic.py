@@ -1,10 +1,10 @@
 """What a tweet is about, and how the viewer takes to it: topics inferred from words, and aggregates of viewer x topic.
 
 Twitter's aggregates by user and inferred topic (twitter/the-algorithm-ml, projects/home/recap/FEATURES.md,
-`user_inferred_topic_aggregate`) stand on annotations of a text service. Ours are made of the words alone: words that
-stand together in the tweets of a world's first day form communities (Blondel et al. 2008, arXiv 0803.0476); a word belongs
-to its community's topic if enough of its links stay inside, so that words for everything belong to none. Before that day
-is over nobody knows a topic, and these features are 0 or what they are for a tweet without one.
+`user_inferred_topic_aggregate`) stand on annotations of a text service. Ours are made of the words alone: words
+that stand together in the tweets of a world's first day form communities (Blondel et al. 2008, arXiv 0803.0476); a word
+belongs to its community's topic if enough of its links stay inside, so that words for everything belong to none. Before
+that day is over nobody knows a topic, and these features are 0 or what they are for a tweet without one.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _history(what: str, newest: int) -> RowFunction:
         view, asked = batch.requests.view, batch.requests
         learnt = topics(view)
         if learnt is None or not learnt.count:
-            return np.zeros((len(batch), 2), np.float32)
+            return np.zeros((len(batch), 3), np.float32)
         index = view.events(what, by="viewer")
         tweet_of_row = (
             np.arange(view.tweets["author"].size, dtype=np.int32)
@@ -126,7 +126,7 @@ def _rate(what: str, at: int) -> RowFunction:
         shown = batch["internal.topic.impression"][:, at]
         done = batch[f"internal.topic.{what}"][:, at]
         usual = batch[f"viewer.{what}.rate"]
-        rate: Floats = (done + np.float32(PRIOR_SHOWN) * usual) / (shown + np.float32(PRIOR_SHOWN))
+        rate: Array = (done + np.float32(PRIOR_SHOWN) * usual) / (shown + np.float32(PRIOR_SHOWN))
         return rate
 
     return compute
@@ -197,17 +197,8 @@ def tweet_share(batch: CandidateBatch) -> Floats:
     return _share(batch, "tweet")
 
 
-@feature("topic.known", unit="flag", group="viewer_topic", needs=("original",))
+@feature("topic.known", unit="flag", group="viewer_topic", needs=("internal.topic.impression",))
 def has_topic(batch: CandidateBatch) -> Bools:
     """The tweet has a word with a topic."""
-    learnt = topics(batch.requests.view)
-    if learnt is None:
-        return np.zeros(len(batch), np.bool_)
-    offsets, words = batch.requests.view.words_of_tweet
-    tweet = batch["original"]
-    first = offsets[tweet]
-    out = np.zeros(len(batch), np.bool_)
-    for place in range(int((offsets[tweet + 1] - first).max(initial=0))):  # a tweet has few words
-        there = np.flatnonzero(first + place < offsets[tweet + 1])
-        out[there] |= learnt.of_word[words[first[there] + place]] >= 0
-    return out & known(batch)
+    found: Bools = batch["internal.topic.impression"][:, 2] > 0
+    return found

@@ -77,7 +77,7 @@ def _drawn_rate(action: str) -> RowFunction:
     def compute(batch: CandidateBatch) -> Floats:
         prior = np.float32(PRIOR_SHOWN)
         count, shown = batch[f"tweet.{action}.count"], batch["tweet.impression.count"]
-        rate: Floats = (count + prior * batch[f"author.{action}.rate"]) / (shown + prior)
+        rate: Array = (count + prior * batch[f"author.{action}.rate"]) / (shown + prior)
         return rate
 
     return compute
