@@ -146,7 +146,9 @@ def bound(world_name: str, *, requests: int, examples: int) -> dict[str, object]
 def _taste(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
     viewer, tweet = log["viewer"][rows], log["tweet"][rows]
     topic, share = truth.topics[tweet], truth.topic_share[tweet]
-    return np.sqrt(share * truth.interests[viewer, topic[:, 0]] + (1 - share) * truth.interests[viewer, topic[:, 1]])
+    return np.asarray(
+        np.sqrt(share * truth.interests[viewer, topic[:, 0]] + (1 - share) * truth.interests[viewer, topic[:, 1]])
+    )
 
 
 def _propensity(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
