@@ -152,7 +152,7 @@ def _taste(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
 
 
 def _propensity(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
-    return truth.propensity[log["viewer"][rows], ACTION_CODE["favorite"]]
+    return np.asarray(truth.propensity[log["viewer"][rows], ACTION_CODE["favorite"]])
 
 
 def _held_out(request: Longs, time_h: Doubles, since_h: float, requests: int) -> Longs:
