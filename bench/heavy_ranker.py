@@ -1,22 +1,24 @@
 """How fast the heavy ranker's network is, beside the float32 matrix product of the same run.
 
-    python -m bench.heavy_ranker [--sizes lite default production] [--rows 400] [--json] [--world small]
+    python -m bench.heavy_ranker [--sizes lite default production] [--rows 400] [--world small] [--training] [--json]
 
 For each size: candidates/s on one core of the torch module as published (each tower by itself), of the serving arrays,
 and of their 8-bit form (`heavy_ranker.int8`), and their FLOP/s over those of the libraries' float32 GEMM
 (above 1 where these do not use the whole processor: then it is no ceiling). With
---world: how well the 8-bit form keeps the order of real candidates, with the trained ranker of that world.
+--world: how well the 8-bit form keeps the order of real candidates, with the trained ranker of that world, and how long
+their features take, in a micro-batch and for one request alone. --training: examples/s of the training step.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
@@ -27,10 +29,12 @@ from funnel import ask
 from funnel.compose import load_funnel
 from funnel.core.actions import HEAVY_ACTIONS
 from funnel.core.arrays import Array, Floats
-from funnel.core.batch import Requests
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.rng import stream
-from funnel.features import hydrate, matrix
+from funnel.features import hydrate, matrix, model_features
 from funnel.features.logged import logged_batch
+from funnel.learn.schedules import constant
+from funnel.learn.training import Group, adam
 from funnel.pipeline import Funnel
 from funnel.report import console, fields, rows_table
 from funnel.world import World
@@ -38,7 +42,7 @@ from heavy_ranker.export import export
 from heavy_ranker.heavy_ranker import HeavyRanker
 from heavy_ranker.int8 import Int8Network
 from heavy_ranker.mlp import Mlp, MlpConfig
-from heavy_ranker.network import HeavyNetwork
+from heavy_ranker.network import HeavyNetwork, multitask_loss
 from heavy_ranker.serving import ServingNetwork
 from heavy_ranker.towers import SeparateTowers
 
@@ -79,6 +83,54 @@ def rates(size: str, rows: int) -> dict[str, object]:
         "gemm_gflops": gemm / 1e9,
         "served_over_gemm": served_rate * flop / gemm,
     }
+
+
+def training_rate(size: str, batch: int, steps: int = 20) -> dict[str, object]:
+    """Examples/s of forward, backward and the optimiser's step, on one core and on all."""
+    found: dict[str, object] = {"size": size, "batch": batch}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = _network(size).train()
+        x = torch.from_numpy(_features(batch, network))
+        y = torch.rand(batch, len(HEAVY_ACTIONS)) < 0.1
+        groups = [Group(name, owned, constant(1e-3)) for name, owned in network.groups().items()]
+        optimizer = adam(groups)
+
+        def step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            multitask_loss(network(x), y).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+        for threads in (1, torch.get_num_threads() if torch.get_num_threads() > 1 else os.cpu_count() or 1):
+            torch.set_num_threads(threads)
+            step()
+            began = perf_counter()
+            for _ in range(steps):
+                step()
+            found[f"examples_per_s_on_{threads}"] = steps * batch / (perf_counter() - began)
+    torch.set_num_threads(1)
+    return found
+
+
+def hydration(world_name: str, rows: int) -> dict[str, object]:
+    """Milliseconds per request for all model features of `rows` tweets of the last two days, at random."""
+    world = World.load(world_name)
+    funnel = load_funnel(world.meta.default_funnel, world)
+    funnel.ensure_trained()
+    view, names = world.view(assets=funnel.assets), model_features()
+    recent = np.flatnonzero(view.tweets["time_h"] > view.now_h - 48.0)
+    draw = stream(0, "bench hydration")
+    found: dict[str, object] = {"features": len(names), "candidates": rows}
+    for requests in (1, 32):
+        viewers = draw.choice(world.meta.viewer_count, requests, replace=False)
+        tweets = np.concatenate([np.sort(draw.choice(recent, rows, replace=False)) for _ in viewers]).astype(np.int32)
+
+        def work(viewers: Array = viewers, tweets: Array = tweets) -> None:
+            asked = Requests.of(viewers, view.now_h, view)  # anew: what is shared by a request is computed each time
+            matrix(CandidateBatch.of(asked, [rows] * len(asked), tweet=tweets), names)
+
+        found[f"ms_per_request_of_{requests}"] = 1000 * _busy(work) / requests
+    return found
 
 
 def agreement(world_name: str) -> list[dict[str, object]]:
@@ -207,19 +259,27 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", default=["lite", "default", "production"])
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--world", default=None)
+    parser.add_argument("--training", action="store_true")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     table = [rates(size, asked.rows) for size in asked.sizes]
     kept = agreement(asked.world) if asked.world else []
+    hydrated = hydration(asked.world, asked.rows) if asked.world else {}
+    trained = [training_rate(size, 1024) for size in asked.sizes if size != "production"] if asked.training else []
     if asked.json:
-        sys.stdout.write(json.dumps({"machine": machine(), "rates": table, "int8_agreement": kept}) + "\n")
+        found = {"rates": table, "int8_agreement": kept, "hydration": hydrated, "training": trained}
+        sys.stdout.write(json.dumps({"machine": machine(), **found}) + "\n")
         return
     out = console()
     out.print(fields(machine(), title="Machine, one core"))
     for row in table:
         out.print(fields(row, title=f"{row['size']}, {asked.rows} candidates at once"))
+    if trained:
+        out.print(rows_table(trained, title="Training, examples/s by cores"))
+    if hydrated:
+        out.print(fields(hydrated, title=f"Features of random tweets of {asked.world}"))
     if kept:
         out.print(rows_table(kept, title=f"8 bits against float32 on candidates of {asked.world}"))
 

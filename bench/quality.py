@@ -1,12 +1,16 @@
 """How well the heavy ranker predicts held-out impressions, beside simpler models on the same features and the truth.
 
-    python -m bench.quality [--world small] [--requests 1500] [--examples 40000] [--json]
+    python -m bench.quality [--world small] [--requests 1500] [--examples 40000] [--bound] [--json]
 
 For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
 and examples, with --examples also of the network as served, and of the oracle's own probability, which
 nobody can beat. Differences have 95 % intervals (bootstrap
 over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
 verified authors.
+
+--bound asks instead how much of the oracle's AUC of the favourite is within reach: the oracle without one of its causes
+after the other (the place on the page is not known when a ranker scores; how much a viewer likes an author and how good
+a tweet is show themselves in a handful of impressions), and boosted trees on the features and on true causes besides.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields as fields_of
+from dataclasses import replace
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -25,19 +31,23 @@ from bench.ceilings import machine
 from funnel.compose import load_funnel
 from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
+from funnel.core.errors import ConfigError
 from funnel.core.rng import stream
-from funnel.features import hydrate, matrix
+from funnel.features import hydrate, matrix, model_features
 from funnel.features.logged import labels, logged_batch
 from funnel.learn.calibration import calibrate, mean_matching_ratio
 from funnel.learn.metrics import auc, calibration_error, rce
-from funnel.report import TerminalProgress, console, rows_table
+from funnel.report import TerminalProgress, console, fields, rows_table
 from funnel.world import World
 from heavy_ranker.examples import Examples, sample_log, with_features
 from heavy_ranker.heavy_ranker import HeavyRanker
 from heavy_ranker.training import fit_network
+from synthetic.behaviour import ResponseModel, Truth
+from synthetic.settings import Utility
 
 LEAST_POSITIVES = 20  # below that an AUC says nothing
 RESAMPLES = 60
+UTILITY = [field.name for field in fields_of(Utility)]  # causes of a favourite, in the order of the truth's weights
 Measure = Callable[..., float]
 MEASURES: dict[str, Measure] = {"auc": auc, "rce": rce}
 Predictions = dict[str, Floats]  # model -> float32 [n, A]
@@ -80,6 +90,69 @@ def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str
         "means": _means(done, predictions, weights),
         "segments": [_segment(name, chosen, done, predictions) for name, chosen in segments.items()],
     }
+
+
+def bound(world_name: str, *, requests: int, examples: int) -> dict[str, object]:
+    """AUC of the favourite on held-out impressions by what is known; for a made world only."""
+    progress = TerminalProgress()
+    world = World.load(world_name, progress=progress)
+    model = world.oracle
+    if not isinstance(model, ResponseModel):
+        raise ConfigError(f"world {world_name!r}", "has no truth of its own making — name a generated world")
+    truth = model._truth
+    funnel = load_funnel(world.meta.default_funnel, world)
+    funnel.ensure_trained(progress=progress)
+    past, view = (world.view(until, assets=funnel.assets) for until in (world.meta.train_until_h, None))
+    sample = sample_log(past, limit=examples, validation_share=0.1, seed=0)
+    learnt = with_features(sample, past, model_features(), progress=progress)
+    rows = _held_out(view.impressions["request"], view.impressions["time_h"], world.meta.train_until_h, requests)
+    log = {name: view.impressions[name][rows] for name in ("viewer", "tweet", "position", "time_h")}
+    first_place = np.zeros(rows.size, np.int32)
+    favorite = ACTION_CODE["favorite"]
+    hit = labels(view, rows)[:, favorite]
+
+    def oracle(*, place: bool = False, without: Sequence[str] = (), **other: Floats) -> float:
+        gone = np.isin(UTILITY, without)
+        weights = np.where(gone, np.float32(0), truth.weights)
+        known = ResponseModel(world.tables, replace(truth, weights=weights, **other))
+        position = log["position"].astype(np.int32) if place else first_place
+        return auc(hit, known.probabilities(log["viewer"], log["tweet"], position, log["time_h"])[:, favorite])
+
+    alike: Floats = np.zeros_like(truth.propensity)
+    found = {
+        "oracle": oracle(place=True),
+        "oracle without the place": oracle(),
+        "... and without liking of authors": oracle(without=["liking"]),
+        "... and without quality of tweets": oracle(without=["quality"]),
+        "... and without both": oracle(without=["liking", "quality"]),
+        "... and without both and propensities": oracle(without=["liking", "quality"], propensity=alike),
+        "... and without taste": oracle(without=["taste"]),
+    }
+    cut = sample.training
+    causes = {"features": [], "and true taste": [_taste], "and true taste and propensity": [_taste, _propensity]}
+    x = matrix(logged_batch(view, rows), learnt.names)
+    for name, more in causes.items():
+        old = np.column_stack(
+            [learnt.features[:cut], *(cause(truth, past.impressions, sample.rows[:cut]) for cause in more)]
+        )
+        new = np.column_stack([x, *(cause(truth, view.impressions, rows) for cause in more)])
+        trees = _trees().fit(
+            old, sample.labels[:cut, HEAVY_ACTIONS.index("favorite")], sample_weight=sample.weight[:cut]
+        )
+        found[f"trees on {name}"] = auc(hit, trees.predict_proba(new)[:, 1])
+    return {"machine": machine(), "world": world.name, "examples": cut, "favorites": int(hit.sum()), "auc": found}
+
+
+def _taste(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
+    viewer, tweet = log["viewer"][rows], log["tweet"][rows]
+    topic, share = truth.topics[tweet], truth.topic_share[tweet]
+    return np.asarray(
+        np.sqrt(share * truth.interests[viewer, topic[:, 0]] + (1 - share) * truth.interests[viewer, topic[:, 1]])
+    )
+
+
+def _propensity(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
+    return np.asarray(truth.propensity[log["viewer"][rows], ACTION_CODE["favorite"]])
 
 
 def _held_out(request: Longs, time_h: Doubles, since_h: float, requests: int) -> Longs:
@@ -201,8 +274,17 @@ def main() -> None:
         "--examples", type=int, default=None, help="all models learn from so many, not from what the funnel does"
     )
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--bound", action="store_true", help="how much of the oracle's AUC is within reach")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
+    if asked.bound:
+        reach = bound(asked.world, requests=asked.requests, examples=asked.examples or 100_000)
+        if asked.json:
+            sys.stdout.write(json.dumps(reach) + "\n")
+        else:
+            assert isinstance(reach["auc"], dict)
+            console().print(fields(reach["auc"], title=f"AUC of the favourite by what is known, {reach['world']}"))
+        return
     found = measure(asked.world, requests=asked.requests, examples=asked.examples)
     if asked.json:
         sys.stdout.write(json.dumps(found) + "\n")

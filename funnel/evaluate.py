@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS, PUBLIC_ACTIONS
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
-from funnel.core.kernels import kernel
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import stream
 from funnel.core.stage import Scorer
 from funnel.features import hydrate
 from funnel.features.logged import labels, logged_batch
-from funnel.learn.metrics import rce
+from funnel.learn.resampled import page_weights, reliability, weighted_auc, weighted_losses, weighted_pr_auc
 
 if TYPE_CHECKING:
     from funnel.pipeline import Funnel
 
 HELD_OUT_REQUESTS = 5_000  # about 100,000 impressions: an interval of about ±0.01 on the favourite's AUC
 ROWS_AT_ONCE = 20_000  # bounds memory
-RESAMPLES = 100
+RESAMPLES, SEGMENT_RESAMPLES = 100, 40
+NEW_ACCOUNT_H = 730.5  # a month
 LEAST_POSITIVES = 10  # below that an AUC says nothing
 POPULARITY = "tweet.favorite.count"  # the baseline that knows nothing of the viewer
+KEPT = ("author", POPULARITY, "in_network", "author_verified")
 
 
 def held_out_table(
@@ -37,34 +38,67 @@ def held_out_table(
     """Metrics of every ranker on impressions logged after the training's end.
 
     One dictionary per ranker and head: `stage`, `head`, `impressions`, `positives`, `auc` with a 95 %
-    interval (`auc_low`, `auc_high`; bootstrap over requests), `rce`, and on the same impressions the
-    baselines: `auc_popularity` (favourites so far) and for the heavy ranker `auc_light`, with the paired
-    interval of the gain over it (`gain_low`, `gain_high`). What too few positives leave open is None.
+    interval (`auc_low`, `auc_high`; bootstrap over requests), and on the same impressions the
+    baselines: `auc_popularity` (favourites so far), for the heavy ranker `auc_light`, with the paired
+    interval of the gain over it (`gain_low`, `gain_high`), and `auc_oracle`, of the true probabilities where a world
+    has them. A head of the heavy ranker also has `pr_auc`, `log_loss`, `rce` (percent better than the base rate),
+    `nrce` and `ece`, with intervals, `base_rate`, its `reliability` curve, and `segments`: the same by in and out of
+    network, viewers whose accounts are new, and verified authors. What too few positives leave open is None.
     """
     rows = _held_out_rows(funnel, requests, seed)
     if not rows.size:
         return []
     scores = _scored(funnel, rows, progress)
-    log = funnel.world.view().impressions
-    judge = _Judge.of(log["request"][rows], seed)
-    done = labels(funnel.world.view(), rows)
+    view = funnel.world.view()
+    log = view.impressions
+    judge = _Judge(page_weights(log["request"][rows], RESAMPLES, seed), _segments(scores, log["viewer"][rows], funnel))
+    done = labels(view, rows)
+    truth = _truth(funnel, rows)
     popularity = scores[POPULARITY]
     table: list[dict[str, object]] = []
     light = scores.get("light_score")
     if light is not None:
         public: Bools = np.logical_or.reduce([done[:, ACTION_CODE[name]] for name in PUBLIC_ACTIONS])
         heads: dict[str, Bools] = {"any public action": public, "favorite": done[:, ACTION_CODE["favorite"]]}
-        for head, truth in heads.items():
-            table.append({"stage": "light_ranker", "head": head, **judge.compare(light, truth, popularity, None)})
+        for head, happened in heads.items():
+            others = {"popularity": popularity}
+            table.append({"stage": "light_ranker", "head": head, **judge.compare(light, happened, others)})
     for action in HEAVY_ACTIONS:
         predicted = scores.get(f"p.{action}")
         if predicted is not None:
-            happened = done[:, ACTION_CODE[action]]
-            metrics = judge.compare(predicted, happened, popularity, light)
-            enough = int(happened.sum()) >= LEAST_POSITIVES
-            metrics["rce"] = rce(happened, predicted) if enough else None
+            code = ACTION_CODE[action]
+            happened = done[:, code]
+            others = {"popularity": popularity}
+            others |= {} if light is None else {"light": light}
+            others |= {} if truth is None else {"oracle": truth[:, code]}
+            metrics = judge.compare(predicted, happened, others) | judge.calibration(predicted, happened)
             table.append({"stage": "heavy_ranker", "head": action, **metrics})
     return table
+
+
+def _segments(scores: dict[str, Floats], viewer: Ints, funnel: Funnel) -> dict[str, Bools]:
+    """Which impressions are in each segment."""
+    inside, verified = scores["in_network"].astype(np.bool_), scores["author_verified"].astype(np.bool_)
+    age_h = funnel.world.meta.train_until_h - funnel.world.view().users["created_h"][viewer]
+    new: Bools = age_h < NEW_ACCOUNT_H
+    return {
+        "in network": inside,
+        "out of network": ~inside,
+        "new viewers": new,
+        "other viewers": ~new,
+        "verified authors": verified,
+        "other authors": ~verified,
+    }
+
+
+def _truth(funnel: Funnel, rows: Longs) -> Floats | None:
+    """float32 [n, A]: the world's own probabilities at the places where the tweets were shown, if it has them."""
+    oracle, log = funnel.world.oracle, funnel.world.view().impressions
+    if oracle is None:
+        return None
+    return oracle.probabilities(
+        log["viewer"][rows], log["tweet"][rows], log["position"][rows].astype(np.int32), log["time_h"][rows]
+    )
 
 
 def _held_out_rows(funnel: Funnel, requests: int, seed: int) -> Longs:
@@ -84,11 +118,11 @@ def _scored(funnel: Funnel, rows: Longs, progress: Progress) -> dict[str, Floats
     parts: list[dict[str, Array]] = []
     with progress.bar("held-out impressions", rows.size) as bar:
         for begin in range(0, rows.size, ROWS_AT_ONCE):
-            batch = hydrate(logged_batch(view, rows[begin : begin + ROWS_AT_ONCE]), ("author", POPULARITY))
+            batch = hydrate(logged_batch(view, rows[begin : begin + ROWS_AT_ONCE]), KEPT)
             for scorer in scorers:
                 batch = hydrate(batch, scorer.needs)
                 batch = batch.with_columns(scorer.score(batch))
-            kept = [POPULARITY, *(name for scorer in scorers for name in scorer.adds)]
+            kept = [*KEPT, *(name for scorer in scorers for name in scorer.adds)]
             parts.append({name: batch[name] for name in kept})
             bar.advance(len(batch))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -96,64 +130,53 @@ def _scored(funnel: Funnel, rows: Longs, progress: Progress) -> dict[str, Floats
 
 @dataclass(frozen=True)
 class _Judge:
-    """Resampled weights of the impressions, drawn per request so that a page stays together.
-
-    weights: float32 [RESAMPLES, n].
-    """
+    """weights: float32 [1 + RESAMPLES, n], of which the first row is ones; segments: bool [n] by name."""
 
     weights: Floats
+    segments: dict[str, Bools]
 
-    @classmethod
-    def of(cls, request: Array, seed: int) -> _Judge:
-        _, place = np.unique(request, return_inverse=True)
-        counts = stream(seed, "bootstrap").poisson(1.0, (RESAMPLES, int(place.max()) + 1))
-        return cls(counts[:, place].astype(np.float32))
-
-    def compare(self, score: Floats, happened: Bools, popularity: Floats, light: Floats | None) -> dict[str, object]:
-        """AUC with its interval, and the baselines on the same impressions."""
+    def compare(self, score: Floats, happened: Bools, others: dict[str, Floats]) -> dict[str, object]:
+        """AUC with its interval, and that of others on the same impressions."""
         positives = int(happened.sum())
         found: dict[str, object] = {"impressions": happened.size, "positives": positives}
         if positives < LEAST_POSITIVES or positives == happened.size:
             return found | {"auc": None}
-        drawn = _weighted_auc(score, happened, self.weights)
-        low, high = np.quantile(drawn, (0.025, 0.975))
-        one = np.ones((1, happened.size), np.float32)
-        found |= {"auc": float(_weighted_auc(score, happened, one)[0]), "auc_low": float(low), "auc_high": float(high)}
-        found["auc_popularity"] = float(_weighted_auc(popularity, happened, one)[0])
-        if light is not None:
-            gain_low, gain_high = np.quantile(drawn - _weighted_auc(light, happened, self.weights), (0.025, 0.975))
-            found["auc_light"] = float(_weighted_auc(light, happened, one)[0])
-            found |= {"gain_low": float(gain_low), "gain_high": float(gain_high)}
+        drawn = weighted_auc(score, happened, self.weights)
+        found |= _with_interval("auc", drawn)
+        for name, other in others.items():
+            if name != "light":
+                found[f"auc_{name}"] = float(weighted_auc(other, happened, self.weights[:1])[0])
+                continue
+            light = weighted_auc(other, happened, self.weights)
+            low, high = np.quantile((drawn - light)[1:], (0.025, 0.975))
+            found |= {"auc_light": float(light[0]), "gain_low": float(low), "gain_high": float(high)}
+        return found
+
+    def calibration(self, p: Floats, happened: Bools) -> dict[str, object]:
+        """What probabilities are judged by beyond their order, over all impressions and by segment."""
+        if not LEAST_POSITIVES <= int(happened.sum()) < happened.size:
+            return {"rce": None}
+        found: dict[str, object] = {"base_rate": float(happened.mean())}
+        measured = {"pr_auc": weighted_pr_auc(p, happened, self.weights), **weighted_losses(p, happened, self.weights)}
+        for name, drawn in measured.items():
+            found |= _with_interval(name, drawn)
+        found["reliability"] = reliability(p, happened)
+        found["segments"] = {name: self._of_segment(p, happened, chosen) for name, chosen in self.segments.items()}
+        return found
+
+    def _of_segment(self, p: Floats, happened: Bools, chosen: Bools) -> dict[str, object]:
+        positives = int(happened[chosen].sum())
+        found: dict[str, object] = {"impressions": int(chosen.sum()), "positives": positives}
+        if not LEAST_POSITIVES <= positives < int(chosen.sum()):
+            return found | {"auc": None}
+        weights = self.weights[: 1 + SEGMENT_RESAMPLES, chosen]
+        found |= _with_interval("auc", weighted_auc(p[chosen], happened[chosen], weights))
+        for name, drawn in weighted_losses(p[chosen], happened[chosen], weights).items():
+            found |= _with_interval(name, drawn)
         return found
 
 
-def _weighted_auc(score: Array, happened: Bools, weights: Floats) -> Doubles:
-    """float64 [B]: the Mann-Whitney AUC under each row of weights [B, n]; ties count one half."""
-    order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    first_of_value = np.r_[True, ordered[1:] != ordered[:-1]]
-    return _resampled_auc(order, first_of_value, happened[order], weights)
-
-
-@kernel
-def _resampled_auc(order: Longs, first_of_value: Bools, happened: Bools, weights: Floats) -> Doubles:
-    """order: rows by ascending score; first_of_value, happened: in that order; NaN without both outcomes."""
-    out = np.full(weights.shape[0], np.nan)
-    for resample in range(weights.shape[0]):
-        below, hits_here, misses_here, hits, area = 0.0, 0.0, 0.0, 0.0, 0.0
-        for i in range(order.size):
-            if first_of_value[i]:
-                area += hits_here * (below + 0.5 * misses_here)
-                below += misses_here
-                hits += hits_here
-                hits_here = misses_here = 0.0
-            if happened[i]:
-                hits_here += weights[resample, order[i]]
-            else:
-                misses_here += weights[resample, order[i]]
-        area += hits_here * (below + 0.5 * misses_here)
-        below += misses_here
-        hits += hits_here
-        if hits > 0.0 and below > 0.0:
-            out[resample] = area / (hits * below)
-    return out
+def _with_interval(name: str, drawn: Doubles) -> dict[str, object]:
+    """The measure of the rows as they are (the first), and its 95 % interval without resamples that lack positives."""
+    low, high = np.nanquantile(drawn[1:], (0.025, 0.975))
+    return {name: float(drawn[0]), f"{name}_low": float(low), f"{name}_high": float(high)}

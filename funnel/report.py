@@ -238,7 +238,7 @@ def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     """Held-out metrics of rankers: rows of `funnel.evaluate.held_out_table`.
 
     popular (favourites so far) and light (the light ranker) are AUCs on the same impressions; gain is the 95 %
-    interval of the ranker's AUC minus the light ranker's.
+    interval of the ranker's AUC minus the light ranker's; oracle is the AUC of the true probabilities.
     """
     if not rows:
         return Text("Held-out impressions: nothing to measure in this world")
@@ -250,6 +250,7 @@ def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
         ("popular", "r"),
         ("light", "r"),
         ("gain 95%", ""),
+        ("oracle", "r"),
     )
     before = None
     for row in rows:
@@ -265,6 +266,7 @@ def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
             _fixed(row.get("auc_popularity"), 3),
             _fixed(row.get("auc_light"), 3),
             _interval(row, "gain_low", "gain_high"),
+            _fixed(row.get("auc_oracle"), 3),
         )
     return _titled("Held-out impressions", table)
 

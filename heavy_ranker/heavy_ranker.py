@@ -22,7 +22,10 @@ from funnel.core.stage import STRICT, Learned, Scorer
 from funnel.core.world import PlatformView
 from funnel.features import lookup, matrix, model_features
 from heavy_ranker.examples import LEAST_IMPRESSIONS, sample_log, with_features
+from heavy_ranker.int8 import Int8Network
 from heavy_ranker.serving import ServingNetwork
+
+SAMPLE = 512  # rows of the examples that set the steps of the 8-bit form
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -50,7 +53,7 @@ class HeavyRanker(Scorer, Learned):
     min_positives: int = Field(20, ge=1, description="a head with fewer positives says its base rate")
     epochs: int = Field(2, ge=1, description="passes over the examples, at most")
     batch_size: int = Field(1024, ge=2, description="examples a step")
-    learning_rate: float = Field(3e-3, gt=0, description="of Adam, at the top of its ramp")
+    learning_rate: float = Field(8e-3, gt=0, description="of Adam, at the top of its ramp")
     task_learning_rate: dict[str, float] = Field(
         default_factory=dict, description="of the towers of these actions, instead of learning_rate"
     )
@@ -65,9 +68,15 @@ class HeavyRanker(Scorer, Learned):
     clip_norm: float = Field(10.0, gt=0, description="largest norm of the gradient")
     patience: int = Field(3, ge=1, description="evaluations without improvement before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations an epoch")
+    warm_start: str = Field("", description="file of a checkpoint whose weights training begins with; none means fresh")
+    backend: Literal["float32", "int8"] = Field(
+        "float32", description="numbers that serving computes with; int8 wants ONNX Runtime, the extra `fast`"
+    )
 
     def __post_init__(self) -> None:
         self.network_: ServingNetwork | None = None
+        self.sample_: Floats | None = None
+        self._rounded: Int8Network | None = None
         for setting in ("dropout", "task_learning_rate", "task_ramp_share"):
             for name in getattr(self, setting):
                 if name not in HEAVY_ACTIONS:
@@ -90,8 +99,18 @@ class HeavyRanker(Scorer, Learned):
         """Columns p.<action>, float32 [n] in [0, 1]."""
         if self.network_ is None:
             raise NotFittedError("heavy_ranker", "has not learnt yet — run `funnel train`")
-        p = self.network_.probabilities(matrix(batch, self.network_.features))
+        p = self._served(self.network_).probabilities(matrix(batch, self.network_.features))
         return {name: np.ascontiguousarray(p[:, place]) for place, name in enumerate(self.adds)}
+
+    def _served(self, network: ServingNetwork) -> ServingNetwork | Int8Network:
+        """What computes: the network, or its form in 8 bits, made once."""
+        if self.backend == "float32":
+            return network
+        if self._rounded is None or self._rounded.network is not network:
+            if self.sample_ is None:
+                raise DataError("heavy_ranker", "was saved without the sample that sets 8-bit steps — train it again")
+            self._rounded = Int8Network(network, self.sample_)
+        return self._rounded
 
     def fit(self, view: PlatformView, *, seed: int, progress: Progress = SILENT, log_dir: Path | None = None) -> None:
         """Learn from the view's impressions; the latest share of them decides when to stop and how to calibrate."""
@@ -100,12 +119,15 @@ class HeavyRanker(Scorer, Learned):
         sample = sample_log(view, limit=self.max_examples, validation_share=self.validation_share, seed=seed)
         examples = with_features(sample, view, self.needs, progress=progress)
         self.network_, _, _ = fit_network(examples, self, seed=seed, progress=progress, log_dir=log_dir)
+        some = np.unique(np.linspace(0, examples.features.shape[0] - 1, SAMPLE).astype(np.int64))
+        self.sample_ = examples.features[some]
 
     def state(self) -> dict[str, Array]:
         """What was learnt, as arrays."""
         if self.network_ is None:
             raise NotFittedError("heavy_ranker", "has not learnt yet — run `funnel train`")
-        return self.network_.state()
+        assert self.sample_ is not None
+        return {**self.network_.state(), "sample": self.sample_}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take up what `state` gave."""
@@ -115,4 +137,7 @@ class HeavyRanker(Scorer, Learned):
             raise DataError(
                 "heavy_ranker", f"was trained on other features ({', '.join(changed[:5])}) — train it again"
             )
-        self.network_ = network
+        sample = state.get("sample")
+        if sample is not None and sample.shape[1:] != (len(network.features),):
+            raise DataError("heavy_ranker", f"has a sample of shape {sample.shape} — train it again")
+        self.network_, self.sample_ = network, sample

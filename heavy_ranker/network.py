@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from funnel.core.errors import DataError
 from heavy_ranker.double_norm_log import DoubleNormLog
 from heavy_ranker.masknet import BlockConfig, MaskNet
 from heavy_ranker.mlp import Mlp, MlpConfig
@@ -104,7 +105,9 @@ class HeavyNetwork(nn.Module):
         return torch.cat([self.transform(continuous, binary), *normed], dim=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits [B, A]."""
+        """Logits [B, A]; DataError for a batch of one in training, which has no variance to normalise by."""
+        if self.training and features.shape[0] < 2:
+            raise DataError("heavy_ranker", "wants two rows or more in training, for its batch norms")
         embedding = self.embedding(features)
         if self.backbone is None:
             shared = embedding

@@ -27,6 +27,7 @@ from heavy_ranker.export import export
 from heavy_ranker.network import HeavyNetwork, multitask_loss
 from heavy_ranker.serving import ServingNetwork
 from heavy_ranker.towers import Towers
+from heavy_ranker.warm_start import described, warm_start
 
 if TYPE_CHECKING:
     from heavy_ranker.heavy_ranker import HeavyRanker
@@ -62,6 +63,8 @@ def fit_network(
         network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
         assert isinstance(network.towers, Towers)
         network.towers.start_from(torch.from_numpy(base_rate[trained]))
+        if settings.warm_start:
+            warm_start(network, examples.names, Path(settings.warm_start))
         history = _train(network, rows, settings, seed, progress, log_dir)
         ratio[trained] = _ratios(network.eval(), rows)
     served = export(network, features=examples.names, ratio=ratio, trained=trained, base_rate=base_rate)
@@ -80,6 +83,7 @@ class _Rows:
             self.weight = torch.ones_like(self.weight)
             self.shift = torch.from_numpy(np.log(sampling_ratios(examples.sample)[trained])).to(torch.float32)
         self.training = examples.sample.training
+        self.names, self.continuous = examples.names, examples.continuous
         self.validation = torch.arange(self.training, self.features.shape[0])
         self.stride = max(1, self.training // STATISTICS_ROWS)
 
@@ -156,7 +160,10 @@ def _checkpoint(log_dir: Path | None, every: int, rows: _Rows, settings: HeavyRa
         return None
     about = json.dumps([asdict(settings), seed, rows.checksum()], sort_keys=True)
     return Checkpoint(
-        log_dir / "checkpoint.safetensors", max(1, every // 2), hashlib.sha256(about.encode()).hexdigest()
+        log_dir / "checkpoint.safetensors",
+        max(1, every // 2),
+        hashlib.sha256(about.encode()).hexdigest(),
+        described(rows.names, rows.continuous),
     )
 
 

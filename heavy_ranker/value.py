@@ -13,7 +13,7 @@ twitter/the-algorithm-ml, projects/home/recap/README.md ("as of April 5, 2023").
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -25,19 +25,25 @@ from funnel.core.batch import CandidateBatch
 from funnel.core.errors import ConfigError, nearest
 from funnel.core.stage import STRICT, Scorer
 
+GoodClick: TypeAlias = Literal["separate", "max"]
+
+_APRIL = {
+    "favorite": 0.5,
+    "retweet": 1.0,
+    "reply": 13.5,
+    "reply_engaged_by_author": 75.0,
+    "good_click": 11.0,
+    "good_click_v2": 10.0,
+    "good_profile_click": 12.0,
+    "video_playback50": 0.005,
+    "negative_feedback": -74.0,
+    "report": -369.0,
+}
 PRESETS: dict[str, dict[str, float]] = {
-    "april_2023": {
-        "favorite": 0.5,
-        "retweet": 1.0,
-        "reply": 13.5,
-        "reply_engaged_by_author": 75.0,
-        "good_click": 11.0,
-        "good_click_v2": 10.0,
-        "good_profile_click": 12.0,
-        "video_playback50": 0.005,
-        "negative_feedback": -74.0,
-        "report": -369.0,
-    },
+    # The README as first published, 31 March 2023: "the maximum prediction from these two good click features is used
+    # and weighted by 11, the other prediction is ignored".
+    "march_2023": {**_APRIL, "reply": 27.0, "good_click": 11.0, "good_click_v2": 0.0},
+    "april_2023": _APRIL,
     # xai-org/x-algorithm, home-mixer/params/param.rs (synced 2026-08-12), for the heads that there are: vqv is half
     # of the video; negative feedback has the weight of not_interested (block -31.2 and mute -58.8 are no heads here).
     "x_2026_08": {
@@ -50,6 +56,9 @@ PRESETS: dict[str, dict[str, float]] = {
     },
     "none": {},
 }
+PRESETS["x_2026"] = PRESETS["x_2026_08"]
+# How a preset takes the two good clicks, if not `separate`.
+_GOOD_CLICK: dict[str, GoodClick] = {"march_2023": "max"}
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -59,8 +68,8 @@ class Value(Scorer):
     preset: str = Field("april_2023", description=f"weights to start from: {', '.join(PRESETS)}")
     weights: dict[str, float] = Field(default_factory=dict, description="weight by action, instead of the preset's")
     epsilon: float = Field(0.001, gt=0, description="offset of a non-negative sum; bound of all others")
-    good_click: Literal["separate", "max"] = Field(
-        "separate", description="head good_click alone (March 2023), or the larger of it and good_click_v2 (July 2023)"
+    good_click: Literal["preset", "separate", "max"] = Field(
+        "preset", description="head good_click alone, or the larger of it and good_click_v2; or as the preset has it"
     )
 
     def __post_init__(self) -> None:
@@ -77,6 +86,12 @@ class Value(Scorer):
         """The weight of every head, in the order of HEAVY_ACTIONS; 0 for a head that neither source names."""
         chosen = {**PRESETS[self.preset], **self.weights}
         return {name: chosen.get(name, 0.0) for name in HEAVY_ACTIONS}
+
+    @property
+    def good_click_rule(self) -> GoodClick:
+        """Whether the head good_click counts alone or the larger of it and good_click_v2 (July 2023: max, and
+        good_click_v2 besides: NaviModelScorer.scala)."""
+        return _GOOD_CLICK.get(self.preset, "separate") if self.good_click == "preset" else self.good_click
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -107,7 +122,7 @@ class Value(Scorer):
 
     def _probability(self, batch: CandidateBatch, name: str) -> Array:
         p: Array = batch[f"p.{name}"].astype(np.float64)
-        if name == "good_click" and self.good_click == "max":
+        if name == "good_click" and self.good_click_rule == "max":
             p = np.maximum(p, batch["p.good_click_v2"])
         return p
 

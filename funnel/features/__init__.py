@@ -12,13 +12,14 @@ from funnel.features import (
     similarity,
     social,
     text,
+    topic,
     tweet,
     viewer,
 )
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
 # The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
-MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "context", "similarity")
+MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "viewer_topic", "context", "similarity")
 
 
 def model_features() -> tuple[str, ...]:
@@ -44,6 +45,7 @@ __all__ = [
     "similarity",
     "social",
     "text",
+    "topic",
     "tweet",
     "viewer",
 ]

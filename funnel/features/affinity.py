@@ -24,6 +24,9 @@ from funnel.features.registry import SNAPSHOT, RowFunction, feature
 DAILY_DECAY = 0.955
 HALF_LIFE_H = 24.0 * np.log(0.5) / np.log(DAILY_DECAY)  # 15.05 days
 
+# A viewer's rate for an author starts at the viewer's rate for everybody, which weighs as much as so many impressions.
+PRIOR_SHOWN = 8.0
+
 COEFFICIENTS = "real_graph.coefficients"
 LOGGED = (*PUBLIC_ACTIONS, "click", "profile_click", "dwell", "negative_feedback", "impression")
 # "public" sums the first three, so that it costs no look-up of its own.
@@ -94,6 +97,26 @@ def _rate(what: str) -> RowFunction:
     return compute
 
 
+def _drawn_rate(what: str) -> RowFunction:
+    def compute(batch: CandidateBatch) -> Floats:
+        count = batch["internal.pair"][:, :, COUNT]
+        prior = np.float32(PRIOR_SHOWN)
+        rate: Array = (count[:, _AT[what]] + prior * batch[f"viewer.{what}.rate"]) / (
+            count[:, _AT["impression"]] + prior
+        )
+        return rate
+
+    return compute
+
+
+for _what in ("favorite", "retweet", "reply", "click", "profile_click", "dwell"):
+    feature(
+        f"pair.{_what}.drawn_rate",
+        unit="rate",
+        group="viewer_author",
+        needs=("internal.pair", f"viewer.{_what}.rate"),
+        meaning=f"{_what} of the viewer per impression of the author's tweets, drawn towards the viewer's rate",
+    )(_drawn_rate(_what))
 for _what in PAIR_EVENTS:
     feature(
         f"pair.{_what}.decayed",

@@ -321,3 +321,107 @@ def interest_in(interested_in: Ints, interest: Floats, viewer: Ints, cluster: In
                 out[i] = interest[viewer[i], k]
                 break
     return out
+
+
+@kernel
+def topic_history(
+    request_offsets: Longs,
+    viewers: Ints,
+    moments: Doubles,
+    tweet: Ints,
+    event_offsets: Longs,
+    event_h: Doubles,
+    event_rows: Ints,
+    tweet_of_row: Ints,
+    word_offsets: Longs,
+    words: Ints,
+    topic_of_word: Ints,
+    topic_count: int,
+    newest: int,
+) -> Floats:
+    """float32 [n, 3]: how many of the viewer's `newest` events before the request were about the candidate's topics:
+    the mean over its words that have a topic, and the most, 0 if none has; and how many words have one.
+
+    event_offsets: by viewer; tweet_of_row: of the events' table; topic_of_word: -1 for none. An event counts once for
+    each word of its tweet that has a topic. Walks each viewer's events once and reads the candidates off.
+    """
+    out = np.zeros((tweet.size, 3), np.float32)
+    count = np.zeros(topic_count, np.float32)
+    for r in range(viewers.size):
+        low, high = request_offsets[r], request_offsets[r + 1]
+        if low == high:
+            continue
+        first = event_offsets[viewers[r]]
+        end = newest_before(event_h, first, event_offsets[viewers[r] + 1], moments[r])
+        first = max(first, end - newest)
+        for e in range(first, end):
+            about = tweet_of_row[event_rows[e]]
+            for k in range(word_offsets[about], word_offsets[about + 1]):
+                topic = topic_of_word[words[k]]
+                if topic >= 0:
+                    count[topic] += 1
+        for i in range(low, high):
+            total, known = np.float32(0.0), 0
+            for k in range(word_offsets[tweet[i]], word_offsets[tweet[i] + 1]):
+                topic = topic_of_word[words[k]]
+                if topic >= 0:
+                    known += 1
+                    total += count[topic]
+                    out[i, 1] = max(out[i, 1], count[topic])
+            if known > 0:
+                out[i, 0], out[i, 2] = total / known, known
+        count[:] = 0
+    return out
+
+
+@kernel
+def word_pairs(word_offsets: Longs, words: Ints, tweets: int, place: Ints, size: int) -> Doubles:
+    """float64 [size, size]: how often two words stand in the same of the first `tweets` tweets.
+
+    place: int32 [W], row of each word, -1 for those that are left out.
+    """
+    out = np.zeros((size, size))
+    for t in range(tweets):
+        for k in range(word_offsets[t], word_offsets[t + 1]):
+            for m in range(word_offsets[t], k):
+                a, b = place[words[k]], place[words[m]]
+                if a >= 0 and b >= 0 and a != b:
+                    out[a, b] += 1
+                    out[b, a] += 1
+    return out
+
+
+@kernel
+def local_moves(links: Doubles, resolution: float, sweeps: int) -> Ints:
+    """int32 [n]: each node's community, by moving nodes one after the other to where modularity grows most.
+
+    links: [n, n], symmetric. The first phase of Blondel et al. 2008 (arXiv 0803.0476), in the order of the nodes.
+    """
+    n = links.shape[0]
+    home = np.arange(n).astype(np.int32)
+    degree = links.sum(axis=1)
+    inside = degree.copy()
+    total = max(degree.sum(), 1e-300)
+    into = np.zeros(n)
+    for _ in range(sweeps):
+        moved = 0
+        for i in range(n):
+            if degree[i] == 0.0:
+                continue
+            into[:] = 0.0
+            for j in range(n):
+                if j != i:
+                    into[home[j]] += links[i, j]
+            inside[home[i]] -= degree[i]
+            best, most = home[i], into[home[i]] - resolution * degree[i] * inside[home[i]] / total
+            for c in range(n):
+                if into[c] > 0.0:
+                    gain = into[c] - resolution * degree[i] * inside[c] / total
+                    if gain > most + 1e-12:
+                        best, most = c, gain
+            moved += best != home[i]
+            home[i] = best
+            inside[best] += degree[i]
+        if moved == 0:
+            break
+    return home

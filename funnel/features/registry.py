@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from funnel.core.arrays import Array
+from funnel.core.arrays import Array, frozen
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, ContractError, nearest
 
@@ -90,16 +90,27 @@ def lookup(name: str) -> Feature:
 
 def hydrate(batch: CandidateBatch, names: Iterable[str]) -> CandidateBatch:
     """The batch with the named features (and what they stand on); columns already there are kept."""
-    for name in names:
-        if name in batch:
-            continue
-        declared = lookup(name)
-        batch = hydrate(batch, declared.needs)
-        values = declared.compute(batch)
-        if values.shape[:1] != (len(batch),):
-            raise ContractError(f"feature {name!r}", f"wants {len(batch)} rows, got shape {values.shape}")
-        batch = batch.with_columns({name: values})
-    return batch
+    missing = [name for name in names if name not in batch]
+    if not missing:
+        return batch
+    columns: dict[str, Array] = {}
+    growing = batch.sharing(columns)
+    for name in missing:
+        _add(growing, columns, name)
+    return growing
+
+
+def _add(growing: CandidateBatch, columns: dict[str, Array], name: str) -> None:
+    """Put a feature, and what it stands on, into the columns of a batch that is being hydrated."""
+    if name in growing:
+        return
+    declared = lookup(name)
+    for needed in declared.needs:
+        _add(growing, columns, needed)
+    values = declared.compute(growing)
+    if values.shape[:1] != (len(growing),):
+        raise ContractError(f"feature {name!r}", f"wants {len(growing)} rows, got shape {values.shape}")
+    columns[name] = frozen(values)
 
 
 def matrix(batch: CandidateBatch, names: tuple[str, ...]) -> Array:

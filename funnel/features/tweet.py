@@ -11,8 +11,10 @@ import numpy as np
 from funnel.core.actions import ACTION_CODE
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch
-from funnel.core.tables import QUOTE
+from funnel.core.events import EventIndex
+from funnel.core.tables import QUOTE, REPLY, RETWEET
 from funnel.features.counts import COUNT, DECAYED, SINCE, column, rate_of, totals
+from funnel.features.memo import once_per
 from funnel.features.registry import FIXED, RowFunction, feature
 
 # Half-lives of the tweet aggregates: 30 minutes is the real-time default of the-algorithm's aggregates framework;
@@ -21,6 +23,9 @@ HALF_LIVES_H = {"30min": 0.5, "4h": 4.0, "24h": 24.0}
 DECAYED_ACTIONS = ("favorite", "retweet", "reply", "click")
 COUNTED_ACTIONS = (*DECAYED_ACTIONS, "profile_click", "dwell", "good_click", "video_playback50")
 RATED_ACTIONS = (*COUNTED_ACTIONS, "negative_feedback", "report")
+
+# What is known of the author weighs as much as so many impressions of the tweet.
+PRIOR_SHOWN = 20.0
 
 # Weights of engagements in the labels of Earlybird's light ranker:
 # twitter/the-algorithm, src/python/twitter/deepbird/.../earlybird/example_weights.py.
@@ -64,6 +69,36 @@ def _block(what: str, half_lives_h: tuple[float, ...]) -> RowFunction:
 def _written(name: str, dtype: type = np.float32) -> RowFunction:
     """A column of the tweet that is read."""
     return lambda batch: batch.requests.view.tweets[name][batch["original"]].astype(dtype)
+
+
+def _drawn_rate(action: str) -> RowFunction:
+    """Empirical Bayes: the author's rate weighs as much as so many impressions of the tweet."""
+
+    def compute(batch: CandidateBatch) -> Floats:
+        prior = np.float32(PRIOR_SHOWN)
+        count, shown = batch[f"tweet.{action}.count"], batch["tweet.impression.count"]
+        rate: Array = (count + prior * batch[f"author.{action}.rate"]) / (shown + prior)
+        return rate
+
+    return compute
+
+
+def _answers(kind: int) -> RowFunction:
+    """Tweets of one kind whose parent is the tweet that is read, as events in time."""
+
+    def compute(batch: CandidateBatch) -> Floats:
+        view = batch.requests.view
+        tweets = view.tweets
+        known = tweets["parent"].size
+
+        def build() -> EventIndex:
+            parent = np.where(tweets["kind"] == kind, tweets["parent"], np.int32(-1))
+            return EventIndex.dense(parent, tweets["time_h"], known)
+
+        index = once_per(view.words_of_tweet[0], ("answers", kind, known), build)
+        return totals(index, batch["original"].astype(np.int64), batch.now_h)[:, COUNT]
+
+    return compute
 
 
 feature(
@@ -120,6 +155,23 @@ for _action in RATED_ACTIONS:
             needs=(_name,),
             meaning=f"{_action} on the tweet, half-life {_life}",
         )(column(_name, DECAYED + _at))
+
+for _action in ("favorite", "retweet", "reply", "click", "profile_click", "negative_feedback"):
+    feature(
+        f"tweet.{_action}.drawn_rate",
+        unit="rate",
+        group="tweet",
+        needs=(f"tweet.{_action}.count", "tweet.impression.count", f"author.{_action}.rate"),
+        meaning=f"{_action} per impression of the tweet, drawn towards the author's rate",
+    )(_drawn_rate(_action))
+for _kind, _line in {RETWEET: "Retweets", REPLY: "Replies", QUOTE: "Quotes"}.items():
+    feature(
+        f"tweet.written_{_line.lower()}.count",
+        unit="count",
+        group="tweet",
+        needs=("original",),
+        meaning=f"{_line} of the tweet that anybody wrote, in the timeline or elsewhere",
+    )(_answers(_kind))
 
 feature(
     "tweet.favorite.since_h",

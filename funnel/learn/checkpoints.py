@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,12 +30,13 @@ class Checkpoint:
     """Where a training keeps its state, and how often.
 
     path: the file; every: steps between two saves; fingerprint: what the training is (its settings and
-    data), so that another one is not taken up by mistake.
+    data), so that another one is not taken up by mistake; about: more that the file says of it.
     """
 
     path: Path
     every: int
     fingerprint: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, step: int, parts: Parts, history: Mapping[str, list[float]]) -> None:
         """Replace the file by the state after `step` steps; the old one stays until the new one is whole."""
@@ -44,7 +45,7 @@ class Checkpoint:
             for part, values in parts.items()
             for name, value in values.items()
         }
-        about = {"step": str(step), "fingerprint": self.fingerprint, "history": json.dumps(history)}
+        about = {**self.about, "step": str(step), "fingerprint": self.fingerprint, "history": json.dumps(history)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:

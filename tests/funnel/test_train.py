@@ -147,12 +147,12 @@ def test_an_unwritable_home_is_one_clear_error(
 def test_the_auc_under_weights_is_that_of_sklearn() -> None:
     from sklearn.metrics import roc_auc_score
 
-    from funnel.evaluate import _weighted_auc
+    from funnel.learn.resampled import weighted_auc
 
     draw = stream(0, "auc")
     score = draw.integers(0, 20, 500).astype(np.float32)  # many ties
     happened = draw.random(500) < 0.3
     weights = draw.poisson(1.0, (5, 500)).astype(np.float32)
     wanted = [roc_auc_score(happened, score, sample_weight=weight) for weight in weights]
-    np.testing.assert_allclose(_weighted_auc(score, happened, weights), wanted, rtol=1e-6)
-    assert np.isnan(_weighted_auc(score, np.ones(500, np.bool_), weights)).all()
+    np.testing.assert_allclose(weighted_auc(score, happened, weights), wanted, rtol=1e-6)
+    assert np.isnan(weighted_auc(score, np.ones(500, np.bool_), weights)).all()

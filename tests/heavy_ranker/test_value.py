@@ -112,6 +112,26 @@ def test_the_weighted_sum_of_the_worked_example() -> None:
     assert _value(Value(good_click="max"), _batch(**EXAMPLE)) == pytest.approx([0.96662], rel=1e-6)
 
 
+def test_the_first_published_weights_take_the_larger_good_click_once_and_replies_at_27() -> None:
+    # .025 + .01 + .27 + .15 + .06 + 11 x max(.02, .03) - .037 - .00738 = 0.80062, and epsilon
+    assert _value(Value(preset="march_2023"), _batch(**EXAMPLE)) == pytest.approx([0.80162], rel=1e-6)
+    # 27 x .01 is not 5 x .01: one weight can be set, and the preset's rule stays
+    assert _value(Value(preset="march_2023", weights={"reply": 5.0}), _batch(**EXAMPLE)) == pytest.approx([0.58162])
+    # and the rule can be set too: 11 x .02 instead of 11 x .03
+    assert _value(Value(preset="march_2023", good_click="separate"), _batch(**EXAMPLE)) == pytest.approx([0.69162])
+
+
+def test_boosts_act_on_the_value_of_the_worked_example() -> None:
+    # x 4 for a blue in-network author, x 0.625 for an author's second best, x 0.75 for a reply in July
+    value = float(_value(Value(good_click="max"), _batch(**EXAMPLE))[0])
+    assert [value * 4, value * 0.625, value * 0.75] == pytest.approx([3.86648, 0.60414, 0.72497], abs=1e-5)
+
+
+def test_both_names_of_the_latest_weights_mean_the_same() -> None:
+    assert Value(preset="x_2026").weight == Value(preset="x_2026_08").weight
+    assert Value(preset="x_2026").good_click_rule == "separate"
+
+
 def test_a_negative_sum_is_squeezed_under_epsilon() -> None:
     # S = -369 x .5 = -184.5; N = 74 + 369 = 443; P = 123.005; (443 - 184.5) / 566.005 x .001 = 4.56710e-4
     assert _value(Value(), _batch(report=0.5)) == pytest.approx([4.56710e-4], rel=1e-5)
