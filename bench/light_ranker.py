@@ -35,9 +35,9 @@ from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import FunnelWarning
 from funnel.core.stage import Filter, Scorer, Source
 from funnel.core.world import PlatformView, WorldMeta, WorldTables
-from funnel.evaluate import _weighted_auc
 from funnel.features import FEATURES, hydrate
 from funnel.features.logged import labels, logged_batch
+from funnel.learn.resampled import weighted_auc
 from funnel.pipeline import MICRO_BATCH, Funnel, score_pool
 from funnel.report import TerminalProgress, console, fields, rows_table
 from funnel.world import World
@@ -171,8 +171,8 @@ def _aucs(funnel: Funnel) -> dict[str, dict[str, float]]:
     said = {}
     for name, column in SCORES.items():
         score = np.concatenate([part[column] for part in parts])
-        low, high = np.nanquantile(_weighted_auc(score, public, weights), (0.025, 0.975))
-        auc = float(_weighted_auc(score, public, np.ones((1, rows.size), np.float32))[0])
+        low, high = np.nanquantile(weighted_auc(score, public, weights), (0.025, 0.975))
+        auc = float(weighted_auc(score, public, np.ones((1, rows.size), np.float32))[0])
         said[name] = {"auc": auc, "auc_low": float(low), "auc_high": float(high)}
     return said
 

@@ -126,7 +126,7 @@ class CandidateBatch:
         self._check(columns)
         return self._same_rows({**self._columns, **{name: frozen(values) for name, values in columns.items()}})
 
-    def sharing(self, columns: dict[str, Array]) -> CandidateBatch:
+    def sharing(self, columns: dict[str, Array | None]) -> CandidateBatch:
         """The same rows; its columns are `columns`, which first takes all there are, and whoever has it may add more.
 
         For hydration, which adds hundreds; what is added must be read-only and of this length.

@@ -93,14 +93,14 @@ def hydrate(batch: CandidateBatch, names: Iterable[str]) -> CandidateBatch:
     missing = [name for name in names if name not in batch]
     if not missing:
         return batch
-    columns: dict[str, Array] = {}
+    columns: dict[str, Array | None] = {}
     growing = batch.sharing(columns)
     for name in missing:
         _add(growing, columns, name)
     return growing
 
 
-def _add(growing: CandidateBatch, columns: dict[str, Array], name: str) -> None:
+def _add(growing: CandidateBatch, columns: dict[str, Array | None], name: str) -> None:
     """Put a feature, and what it stands on, into the columns of a batch that is being hydrated."""
     if name in growing:
         return
