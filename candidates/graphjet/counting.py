@@ -157,7 +157,7 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     cells = np.zeros((width, 4), np.int64)
     total = cells.view(np.float64)
     # One byte a user: bit 0 hidden, bit 1 in the viewer's network.
-    barred, touched = hidden.astype(np.uint8), np.empty(width, np.int64)
+    barred, touched = hidden.astype(np.uint8), np.empty(width + 1, np.int64)
     edges = np.empty(max_edges, np.int32)
     score, tweet = np.empty(width, np.float32), np.empty(width, np.int32)
     out_request = np.empty(viewer.size * min(k, width), np.int64)
@@ -206,10 +206,10 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
                 again = ((note >> _LAST_TYPE) & 15) == kind + 1 if runs else note & bit != 0
                 if again or not counted & bit or (kind == FAVORITE and note & _UNFAVORITED):
                     continue
-                if not cells[at, 3] & 1:
-                    touched[count] = at
-                    count += 1
-                    cells[at, 3] = 1
+                # Without a branch, which would wait for the cell to come from memory.
+                touched[count] = at
+                count += 1 - (cells[at, 3] & 1)
+                cells[at, 3] |= 1
                 total[at, 0] += weight[s]
                 if slot[kind] >= 0 and not note & bit and seed[s] != author[t]:
                     cells[at, 2] += np.int64(1) << (16 * slot[kind])
