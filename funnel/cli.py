@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from funnel import cli_attribute
 from funnel.core.errors import ConfigError, FunnelError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ train_app = typer.Typer(invoke_without_command=True, **{**_PLAIN_TYPER, "no_args
 app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(list_app, name="list")
+cli_attribute.register(app)
 
 WorldOption = Annotated[str, typer.Option("--world", help="A world's name, or a world folder or YAML file.")]
 FunnelOption = Annotated[

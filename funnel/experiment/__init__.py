@@ -1,0 +1,1 @@
+"""Experiments: questions that only the world's truth can answer."""
