@@ -86,24 +86,29 @@ def attribute(
 
 
 def off_policy(
-    policies: Annotated[list[str], typer.Argument(help="Funnels, names or YAML files.")],
+    policies: Annotated[
+        list[str], typer.Argument(help="Funnels, names or YAML files; funnel:scorer is one scorer of it alone.")
+    ],
     *,
     world: World_ = "small",
     value: Annotated[str, typer.Option("--value", help="The reward: an action, or a funnel's weights.")] = "favorite",
-    requests: Annotated[int, typer.Option("--requests", help="Logged pages to estimate from, at most.")] = 5_000,
+    requests: Annotated[int, typer.Option("--requests", help="Logged pages to estimate from, at most.")] = 20_000,
     seed: Seed = 0,
     set_: Set_ = None,
     csv: Csv = None,
     as_json: Json = False,
 ) -> None:
     """Estimate from the logged exploration what funnels' choices would have brought, beside the truth."""
+    from funnel.experiment.off_policy import Policy
     from funnel.experiment.off_policy import off_policy as estimate
 
     progress, loaded = _load_world(world)
     if loaded.oracle is None:
         _refuse_without_truth(loaded)
-    funnels = [_funnel(name, loaded, set_) for name in policies]
-    report = estimate(funnels, value=value, requests=requests, seed=seed, progress=progress)
+    named = [(name, "") if Path(name).exists() else name.partition(":")[::2] for name in policies]
+    funnels = {name: _funnel(name, loaded, set_) for name, _ in named}
+    chosen = [Policy(funnels[name], scorer or None) for name, scorer in named]
+    report = estimate(chosen, value=value, requests=requests, seed=seed, progress=progress)
     if csv is not None:
         _write(csv, _as_csv(report.rows()), progress)
     if as_json:

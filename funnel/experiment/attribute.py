@@ -287,11 +287,11 @@ def _ranker_before_value(funnel: Funnel) -> str | None:
     found = value_slot(funnel.stages)
     if found is None or not isinstance(found[1].part, WeighsActions):
         return None
-    wanted = set(found[1].part.needs) if isinstance(found[1].part, Stage) else set()
+    wanted = found[1].part.needs if isinstance(found[1].part, Stage) else ()
     names = [
         slot.name
         for slot in funnel.stages[: found[0]]
-        if isinstance(slot.part, Scorer) and wanted.intersection(slot.part.adds)
+        if isinstance(slot.part, Scorer) and any(name in wanted for name in slot.part.adds)
     ]
     return names[-1] if names else None
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from funnel.compose import Slot, funnel_names, read_slots
 from funnel.core.actions import ACTION_CODE, ACTION_NAMES
-from funnel.core.arrays import Bools, Doubles, Ints, Longs
+from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, nearest
 from funnel.core.kernels import kernel
@@ -77,8 +77,8 @@ class Objective:
         return np.minimum.accumulate(total / total[:, :1], axis=1)
 
 
-def weighed(weigher: WeighsActions, batch: CandidateBatch, p: Doubles) -> Doubles:
-    """float64 [n]: the weighted sum of a stage on given probabilities [n, A]."""
+def weighed(weigher: WeighsActions, batch: CandidateBatch, p: Floats) -> Doubles:
+    """float64 [n]: the weighted sum of a stage on given probabilities, float32 [n, A]."""
     known = batch.with_columns({f"p.{name}": p[:, code] for name, code in ACTION_CODE.items()})
     total = np.zeros(len(batch))
     for term in weigher.terms(known).values():

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from typing import cast
 
 from funnel.experiment.attribute import ALL_VIEWERS, CORPUS, ELIGIBLE, RULE, SERVED, Ledger
 
-_BAR = 20  # characters
+_BAR = 16  # characters
 _ROW, _LEFT, _WIDTH, _NUMBERS, _HEAD, _FOOT = 24, 230, 900, 150, 56, 34
 # Colours that differ for the colour-blind too, each with 3:1 contrast or more on white and on GitHub's dark #0d1117.
 _STYLE = """
@@ -87,7 +86,7 @@ def _blocks(bar: Bar, widest: float) -> str:
 
 def segment_rows(ledger: Ledger) -> list[dict[str, object]]:
     """One row a segment of viewers: how much of its eligible value is served, and the two worst stages."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, chosen in ledger.segments.items():
         if not chosen.any():
             continue
@@ -106,7 +105,7 @@ def segment_rows(ledger: Ledger) -> list[dict[str, object]]:
                 "lost most at": said,
             }
         )
-    return cast(list[dict[str, object]], rows)
+    return rows
 
 
 def csv_rows(ledger: Ledger) -> list[dict[str, object]]:
@@ -135,7 +134,8 @@ def svg(ledger: Ledger, segment: str = ALL_VIEWERS) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         f'role="img"><title>{escape(title)}</title><style>{_STYLE}</style>',
-        f'<text class="title" x="12" y="22">{escape(title)}</text><text class="note" x="12" y="42">{escape(note)}</text>',
+        f'<text class="title" x="12" y="22">{escape(title)}</text>',
+        f'<text class="note" x="12" y="42">{escape(note)}</text>',
     ]
     for place, bar in enumerate(drawn):
         parts.append(_svg_row(bar, _HEAD + place * _ROW, x, eligible))
@@ -149,13 +149,13 @@ def svg(ledger: Ledger, segment: str = ALL_VIEWERS) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _svg_row(bar: Bar, y: int, x, eligible: float) -> str:  # type: ignore[no-untyped-def]
+def _svg_row(bar: Bar, y: int, x: Callable[[float], float], eligible: float) -> str:
     left, right = sorted((x(bar.begin), x(bar.end)))
     middle = y + _ROW // 2
-    share = ""
-    if eligible > 0:
-        share = f" · {(bar.end if bar.total else bar.end - bar.begin) / eligible:+.1%}".replace("+100.0%", "100 %")
     said = f"{bar.end:.3g}" if bar.total else f"{bar.end - bar.begin:+.3g}"
+    if eligible > 0:
+        said += f" · {bar.end / eligible:.1%}" if bar.total else f" · {(bar.end - bar.begin) / eligible:+.1%}"
+    said = said.replace("-", "−")
     parts = [
         f'<text x="{_LEFT - 10}" y="{middle + 4}" text-anchor="end">{escape(bar.name)}</text>',
         f'<rect class="{bar.look}" x="{left:.1f}" y="{y + 5}" width="{max(right - left, 1.0):.1f}" '
@@ -165,7 +165,7 @@ def _svg_row(bar: Bar, y: int, x, eligible: float) -> str:  # type: ignore[no-un
         ends = f'x1="{x(bar.begin - bar.high):.1f}" x2="{x(bar.begin - bar.low):.1f}" y1="{middle}" y2="{middle}"'
         parts.append(f'<line class="error" {ends}/>')
     number = f'x="{_WIDTH - 12}" y="{middle + 4}" text-anchor="end"'
-    parts.append(f'<text class="number" {number}>{escape(said + share)}</text>')
+    parts.append(f'<text class="number" {number}>{escape(said)}</text>')
     return "".join(parts)
 
 
