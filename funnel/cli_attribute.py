@@ -116,7 +116,7 @@ def off_policy(
         return
     from funnel.report import rows_table
 
-    _show(rows_table(report.rows(), title=report.title))
+    _show(rows_table(report.terminal_rows(), title=report.title))
 
 
 def _funnel(name: str, world: World, settings: Sequence[str] | None) -> Funnel:

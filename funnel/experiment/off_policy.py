@@ -2,8 +2,8 @@
 
 The logging policy fills some places of each page by lot (arm EXPLORED) and then shuffles the page. Given which m tweets
 it drew, each of them stood with the same chance 1 / m in the first of their places. So take the m tweets as candidates
-and let a funnel choose one for that place: its filters, scorers and boosts see them as any candidates, and the best score
-wins (a page where all are removed stays empty there, and earns 0). With r the reward of the tweet that did
+and let a funnel choose one for that place: its filters, scorers and boosts see them as any candidates, and the best
+score wins (a page where all are removed stays empty there, and earns 0). With r the reward of the tweet that did
 stand there, and w = m if it is the one that the funnel chose, else 0:
 
     IPS     mean of w r                                        (Horvitz & Thompson 1952)
@@ -133,6 +133,20 @@ class OffPolicyReport:
                 "effective_n": round(one.sample_size),
                 "truth": one.truth,
                 "off_by_se": None if one.off_by is None else round(one.off_by, 2),
+            }
+            for one in self.estimates
+        ]
+
+    def terminal_rows(self) -> list[dict[str, object]]:
+        """The same for `funnel.report.rows_table`, in few characters."""
+        return [
+            {
+                "policy": one.policy,
+                "by": one.estimator,
+                "estimate ± error": f"{one.estimate:.4f} ± {one.error:.4f}",
+                "ESS": round(one.sample_size),
+                "truth": f"{one.truth:.4f}",
+                "off by": "–" if one.off_by is None else f"{one.off_by:+.1f} SE",
             }
             for one in self.estimates
         ]
