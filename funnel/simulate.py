@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PART_VIEWERS = 256
 MANIFEST = "manifest.json"
 RUNNING, COMPLETE = "running", "complete"
-MODULES = {
+MODULES: dict[str, pl.DataType | type[pl.DataType]] = {
     "viewer": pl.Int32,
     "place": pl.Int32,
     "kind": pl.String,

@@ -32,8 +32,8 @@ def figure(run: RunData) -> Figure | Missing:
         return Missing(TITLE, f"This run {what}; a funnel with a heavy ranker on a generated world has both")
     note = (
         "Tweets shown, in ten bins by predicted probability: mean prediction (across) against mean true probability at "
-        "their places (up). On the dashed line a prediction is right. Pages are chosen by the prediction, so points below "
-        "the line are to be expected."
+        "their places (up). On the dashed line a prediction is right. Pages are chosen by the prediction, so points "
+        "below the line are to be expected."
     )
     return Figure("calibration", TITLE, note, _plotly(curves), _drawing(curves))
 

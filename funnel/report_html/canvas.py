@@ -23,7 +23,7 @@ THEME = {
 BLUE, ORANGE, GREEN, PURPLE, RED, TEAL, GREY = (
     "#3b7dd8", "#d9822b", "#3f9142", "#8e63ce", "#d1495b", "#2a9d9d", "#8b949e",
 )  # fmt: skip
-SERIES = (BLUE, ORANGE, GREEN, PURPLE, RED, TEAL)
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, RED, TEAL, "#b58900", "#c2528b", "#6b7f3a", "#5f6b8a")
 FONT = "system-ui,-apple-system,'Segoe UI',sans-serif"
 SCALE = 2  # pixels of a PNG for one of the drawing
 

@@ -26,8 +26,8 @@ def figure(run: RunData) -> Figure | Missing:
     metric = str(said["sorted_by"])
     better = {str(effect["metric"]): str(effect.get("better", "higher")) for effect in said["ablations"][0]["effects"]}
     note = (
-        f"Change of a metric when a stage is left out, {number(said['viewers'])} viewers, 95 % intervals: left of 0 the "
-        "metric falls without the stage. Grey: nothing on any page changes, or the interval leaves 0 in."
+        f"Change of a metric when a stage is left out, {number(said['viewers'])} viewers, 95 % intervals: left of 0 "
+        "the metric falls without the stage. Grey: nothing on any page changes, or the interval leaves 0 in."
     )
     rows = [_effect(one, metric) for one in said["ablations"]]
     return Figure("ablation", f"{TITLE} to {metric}", note, _plotly(said, metric, better), _drawing(rows, metric))
@@ -112,5 +112,3 @@ def _drawing(rows: Sequence[Mapping[str, Any]], metric: str) -> Canvas:
     canvas.text(at(0.0), bottom + 16, "0", anchor="middle", size=11, colour="muted")
     canvas.text(_LEFT + _WIDTH / 2, bottom + 34, f"change of {metric} without the stage", anchor="middle", size=11)
     return canvas
-
-

@@ -89,7 +89,8 @@ def _drawing(curve: Doubles, facts: str) -> Canvas:
     canvas.line([(_LEFT, _TOP + _SIDE), (_LEFT + _SIDE, _TOP)], "muted", dash=True)
     places = np.unique(np.linspace(0, curve.size - 1, POINTS).round().astype(np.int64))
     points = [
-        (_LEFT + place / (curve.size - 1) * _SIDE, _TOP + (1 - float(curve[place])) * _SIDE) for place in places.tolist()
+        (_LEFT + place / (curve.size - 1) * _SIDE, _TOP + (1 - float(curve[place])) * _SIDE)
+        for place in places.tolist()
     ]
     canvas.polygon([*points, (_LEFT + _SIDE, _TOP + _SIDE)], BLUE, opacity=0.15)
     canvas.line(points, BLUE, width=2)

@@ -118,11 +118,12 @@ def _drawing(found: Sequence[tuple[str, int]], rows: Sequence[_Row], title: str)
         after = left - row.removed
         step = max(_GAP, thick + 12)
         canvas.box(_LEFT, y, after * scale, step, GREY, opacity=0.4, title=f"before {row.stage}: {row.n_in:,}")
-        canvas.polygon(_turning(_LEFT + after * scale, thick, y), RED, opacity=0.55, title=f"{row.stage}: {row.removed:,}")
+        canvas.polygon(_turning(_LEFT + after * scale, thick, y), RED, opacity=0.55, title=row.stage)
         share = row.removed / max(row.n_in, 1)
         name = "found twice or more" if row.kind == "merge" else row.stage
         canvas.text(_RIGHT + 8, y + thick / 2 + 9, name, size=12, bold=share >= 0.1)
-        canvas.text(850, y + thick / 2 + 9, f"{number(row.removed)} · {share:.1%}", size=12, anchor="end", colour="muted")
+        said = f"{number(row.removed)} · {share:.1%}"
+        canvas.text(850, y + thick / 2 + 9, said, size=12, anchor="end", colour="muted")
         y, left = y + step, after
     canvas.box(_LEFT, y, max(left * scale, 0.75), 26, GREEN, title=f"on pages: {left:,}")
     canvas.text(_LEFT, y + 44, f"on pages {number(left)}", bold=True)
@@ -136,8 +137,8 @@ def _turning(x: float, thick: float, y: float) -> list[Point]:
     """The outline of a band of that thickness that comes down at x … x + thick and turns right at y + 5."""
     bend = 5.0
     middle = (x + thick + bend, y)
-    outer = [_on_circle(middle, thick + bend, angle) for angle in range(180, 89, -10)]
-    inner = [_on_circle(middle, bend, angle) for angle in range(90, 181, 10)]
+    outer = [_on_circle(middle, thick + bend, angle) for angle in range(180, 89, -5)]
+    inner = [_on_circle(middle, bend, angle) for angle in range(90, 181, 5)]
     end = max(_RIGHT, middle[0])
     return [*outer, (end, y + thick + bend), (end, y + bend), *inner]
 

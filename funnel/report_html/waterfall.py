@@ -43,7 +43,8 @@ def _label(line: Mapping[str, Any]) -> str:
 
 
 def _plotly(segments: Mapping[str, Any]) -> dict[str, Any]:
-    data, buttons = [], []
+    data: list[dict[str, Any]] = []
+    buttons = []
     for place, (name, segment) in enumerate(segments.items()):
         lines = _lines(segment)
         errors = [0.0, *(abs(line["high"] - line["low"]) / 2 for line in lines), 0.0]
@@ -99,9 +100,9 @@ def _drawing(segment: Mapping[str, Any]) -> Canvas:
         canvas.text(850, y + 12, f"{number(-loss)}{share}".replace("-", "−"), anchor="end", colour="muted")
     y += _ROW
     _total(canvas, y, "page served", float(segment["served"]), scale)
-    share = segment.get("served_share")
-    if share is not None:
-        canvas.text(_LEFT, y + 36, f"{share:.0%} of what may be shown at best", size=11, colour="muted")
+    served = segment.get("served_share")
+    if served is not None:
+        canvas.text(_LEFT, y + 36, f"{served:.0%} of what may be shown at best", size=11, colour="muted")
     return canvas
 
 
