@@ -9,7 +9,7 @@
     selector   np.lexsort by request and score
     mixer      copying the ids of the page
 
-A stage does more than its baseline (features, ties, books); the ratio says how much, and machines can be compared by it.
+A stage does more than its baseline (features, ties, books); the ratio says how much, and compares machines.
 """
 
 from __future__ import annotations
@@ -66,20 +66,16 @@ class Baselines:
         score, other = (draw.random(rows, dtype=np.float32) for _ in range(2))
         request = np.sort(draw.integers(0, REQUESTS, rows))
         ids = draw.integers(0, TABLE, rows)
-        if kind == "source":
-            return lambda: self._table[ids]
-        if kind == "merge":
-            return lambda: np.unique(request << 32 | ids)
-        if kind == "filter":
-            return lambda: ids[score <= np.float32(0.9)]
-        if kind == "scorer":
-            features, weights = draw.random((rows, width), dtype=np.float32), draw.random(width, dtype=np.float32)
-            return lambda: features @ weights
-        if kind == "boost":
-            return lambda: score * other
-        if kind == "selector":
-            return lambda: np.lexsort((-score, request))
-        return ids.copy
+        features, weights = draw.random((rows, width), dtype=np.float32), draw.random(width, dtype=np.float32)
+        work: dict[str, Callable[[], object]] = {
+            "source": lambda: self._table[ids],
+            "merge": lambda: np.unique(request << 32 | ids),
+            "filter": lambda: ids[score <= np.float32(0.9)],
+            "scorer": lambda: features @ weights,
+            "boost": lambda: score * other,
+            "selector": lambda: np.lexsort((-score, request)),
+        }
+        return work.get(kind, ids.copy)
 
 
 def network_flops(part: object) -> int:

@@ -36,9 +36,11 @@ def figure(run: RunData) -> Figure | Missing:
 def _effect(one: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """One variant's line: label, difference, low, high, sure (the interval leaves 0 out)."""
     found = next((effect for effect in one["effects"] if effect["metric"] == metric), None)
-    line: dict[str, Any] = {"label": f"without {one['without']}", "difference": None, "low": None, "high": None}
+    stage, _, instead = str(one["without"]).partition(": ")
+    label = f"{stage} by {instead}" if instead else f"without {stage}"
+    line: dict[str, Any] = {"label": label, "difference": None, "low": None, "high": None}
     if one["does_nothing"]:
-        line |= {"label": f"without {one['without']} (does nothing)", "difference": 0.0, "low": 0.0, "high": 0.0}
+        line |= {"label": f"{label} (does nothing)", "difference": 0.0, "low": 0.0, "high": 0.0}
     elif found is not None:
         line |= {key: found.get(key) for key in ("difference", "low", "high")}
     low, high = line["low"], line["high"]

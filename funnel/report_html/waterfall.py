@@ -96,8 +96,14 @@ def _drawing(segment: Mapping[str, Any]) -> Canvas:
         low, high = (_LEFT + (before - float(line[key])) * scale for key in ("low", "high"))
         canvas.line([(high, y + 8), (low, y + 8)], "ink", width=1.2)
         canvas.text(_LEFT - 8, y + 12, _label(line), anchor="end")
-        share = f" · {line['share']:.1%}" if line.get("share") is not None else ""
-        canvas.text(850, y + 12, f"{number(-loss)}{share}".replace("-", "−"), anchor="end", colour="muted")
+        share = f" · {-line['share']:+.1%}" if line.get("share") is not None else ""
+        canvas.text(
+            850,
+            y + 12,
+            f"{'+' if loss < 0 else ''}{number(-loss)}{share}".replace("-", "−"),
+            anchor="end",
+            colour="muted",
+        )
     y += _ROW
     _total(canvas, y, "page served", float(segment["served"]), scale)
     served = segment.get("served_share")
