@@ -140,8 +140,7 @@ def _by_stage(found: Sequence[Result]) -> list[dict[str, object]]:
         row = rows.setdefault(stage, {"stage": stage})
         short = how.split(" ")[0] if how == "alone" else "batched"
         unit = "" if result.unit == "µs/timeline" else f" {result.unit}"
-        sure = f" ± {result.noise:.2g}" if result.noise is not None else ""
-        row[short] = f"{result.value:.4g}{sure}{unit}"
+        row[short] = f"{_sure(result)}{unit}"
         row[f"{short}: change"] = _change(result)
         if how != "alone":
             row |= {"of baseline": _ratio(result), "baseline": result.baseline}
@@ -151,10 +150,18 @@ def _by_stage(found: Sequence[Result]) -> list[dict[str, object]]:
 
 
 def _row(result: Result) -> dict[str, object]:
-    sure = f" ± {result.noise:.2g}" if result.noise is not None else ""
-    row: dict[str, object] = {"what": result.what, "value": f"{result.value:.3g}{sure}", "of baseline": _ratio(result)}
+    row: dict[str, object] = {"what": result.what, "value": _sure(result), "of baseline": _ratio(result)}
     row["baseline"] = result.baseline
     return {**row, "change": _change(result)} if result.change is not None else row
+
+
+def _sure(result: Result) -> str:
+    """The value and its noise."""
+    value, noise = (
+        f"{side:,.0f}" if side is not None and abs(side) >= 1000 else f"{side or 0.0:.3g}"
+        for side in (result.value, result.noise)
+    )
+    return value if result.noise is None else f"{value} ± {noise}"
 
 
 def _ratio(result: Result) -> str:

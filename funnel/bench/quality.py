@@ -50,7 +50,8 @@ def rankers(funnel: Funnel, *, requests: int, progress: Progress = SILENT) -> li
         other = row.get("auc_popularity") if light is None else light
         value = other if isinstance(other, float) else None
         what = f"{row['stage']}: {row['head']}"
-        found.append(Result("quality", funnel.world.name, what, auc, "AUC", HIGHER, words, value, (high - low) / 2))
+        half = (high - low) / 2 if np.isfinite(high - low) else None  # a resample may have no positive
+        found.append(Result("quality", funnel.world.name, what, auc, "AUC", HIGHER, words, value, half))
     return found
 
 
@@ -100,10 +101,10 @@ def _mean(measured: Measures) -> float:
     return float(np.nanmean(measured.viewers["page.value"]))
 
 
-def _half(values: Doubles) -> float:
-    """Half the 95 % interval of a mean over viewers."""
+def _half(values: Doubles) -> float | None:
+    """Half the 95 % interval of a mean over viewers; None of one viewer."""
     known = values[~np.isnan(values)]
-    return float(Z * known.std(ddof=1) / np.sqrt(known.size)) if known.size > 1 else float("inf")
+    return float(Z * known.std(ddof=1) / np.sqrt(known.size)) if known.size > 1 else None
 
 
 def _popular(judge: Judge) -> Ints:

@@ -15,7 +15,7 @@ class Result:
 
     suite: speed or quality; value in `unit`; better: lower or higher; baseline: what it is held against, in words, and
     baseline_value in the same unit; noise: half the width of what the figure is sure to, in its unit. before, change:
-    the last value and the relative change since; flagged: the change is outside both noises.
+    the last value and the relative change since; flagged: the change is outside both noises, which are known.
     """
 
     suite: str
@@ -38,13 +38,14 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as good as the baseline: above 1 is better than it, whichever way is better."""
+        """How many times as good as the baseline: above 1 is better than it, whichever way is better.
+
+        None without a baseline, or where one of the two is not above 0.
+        """
         over, under = self.value, self.baseline_value
-        if under is None:
+        if under is None or not (over > 0 and under > 0):
             return None
-        if self.better == LOWER:
-            over, under = under, over
-        return over / under if under else None
+        return under / over if self.better == LOWER else over / under
 
     def as_json(self) -> dict[str, object]:
         """Plain data."""
@@ -67,6 +68,6 @@ def _changed(result: Result, before: Mapping[str, object]) -> Result:
     if not isinstance(value, int | float) or not isfinite(value):
         return result
     difference = result.value - value
-    sure = sum(side for side in (result.noise, noise) if isinstance(side, int | float))
     change = difference / abs(value) if value else None
-    return replace(result, before=float(value), change=change, flagged=abs(difference) > sure)
+    flagged = result.noise is not None and isinstance(noise, int | float) and abs(difference) > result.noise + noise
+    return replace(result, before=float(value), change=change, flagged=flagged)

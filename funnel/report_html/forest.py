@@ -72,7 +72,7 @@ def _plotly(said: Mapping[str, Any], metric: str, better: Mapping[str, str]) -> 
         )
         args = [{"visible": [other == place for other in range(len(names))]}, {"xaxis.title.text": f"change of {name}"}]
         buttons.append({"label": name, "method": "update", "args": args})
-    menus = [{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.05, "yanchor": "bottom"}]
+    menus = [{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.05, "yanchor": "bottom", "showactive": False}]
     layout = {
         "height": 160 + 24 * len(said["ablations"]),
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},

@@ -74,7 +74,9 @@ def _plotly(segments: Mapping[str, Any]) -> dict[str, Any]:
         "showlegend": False,
     }
     if len(buttons) > 1:
-        layout["updatemenus"] = [{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.12, "yanchor": "bottom"}]
+        layout["updatemenus"] = [
+            {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.12, "yanchor": "bottom", "showactive": False}
+        ]
     return {"data": data, "layout": layout}
 
 

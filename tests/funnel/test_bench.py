@@ -33,6 +33,7 @@ def test_a_ratio_above_one_is_better_than_the_baseline_whichever_way_is_better()
     assert figure(10.0, better=HIGHER, baseline=20.0).ratio == 0.5
     assert figure(10.0).ratio is None
     assert figure(0.0, baseline=1.0).ratio is None
+    assert figure(5.0, better=HIGHER, baseline=-1.0).ratio is None
 
 
 @pytest.mark.parametrize(("before", "flagged"), [(12.0, False), (12.1, True), (7.9, True), (10.0, False)])
@@ -49,6 +50,9 @@ def test_a_figure_that_was_not_there_before_has_no_change() -> None:
     assert not now.flagged
     (now,) = beside([figure(10.0)], [{**figure(9.0).as_json(), "value": None}])
     assert now.change is None
+    (now,) = beside([figure(10.0, noise=None)], [figure(90.0).as_json()])
+    assert now.change is not None
+    assert not now.flagged  # nobody knows how sure it is
 
 
 def test_the_last_results_are_those_of_the_same_machine_and_question(
