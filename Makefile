@@ -39,8 +39,8 @@ fmt: install ## format the code
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-bench: install ## measure speed beside this machine's ceilings
-	$(BIN)/python -m bench.timeline
+bench: install ## measure speed beside this machine's ceilings, and quality beside baselines
+	$(BIN)/funnel bench
 
 docs: install ## write the generated pages of docs/
 	$(BIN)/python -m docs.generate

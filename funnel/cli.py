@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
-from funnel import cli_attribute, cli_experiments
+from funnel import cli_attribute, cli_experiments, cli_report
 from funnel.core.errors import ConfigError, FunnelError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ app.add_typer(world_app, name="world")
 app.add_typer(list_app, name="list")
 cli_experiments.register(app, list_app)
 cli_attribute.register(app)
+cli_report.register(app)
 
 WorldOption = Annotated[str, typer.Option("--world", help="A world's name, or a world folder or YAML file.")]
 FunnelOption = Annotated[
@@ -64,6 +65,7 @@ ModelOption = Annotated[
     Path | None,
     typer.Option("--config", help="YAML file of a whole model; configs/models/local_prod.yaml if not given."),
 ]
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Also write the table to this file as CSV.")]
 ViewerOption = Annotated[int, typer.Option("--viewer", help="The viewer's number.")]
 
 
@@ -91,6 +93,7 @@ def simulate(
     seed: SeedOption = 0,
     set_: SetOption = None,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the sum behind every score.")] = False,
     micro_batch: Annotated[int, typer.Option("--micro-batch", help="Viewers that go through a stage together.")] = 32,
     workers: Annotated[int, typer.Option("--workers", help="Threads for --viewers.")] = 1,
@@ -111,6 +114,7 @@ def simulate(
     if viewer is not None:
         one = ask.one_viewer(viewer, meta)
         pages = _ready(funnel, loaded, set_, progress).run([one], at_h=at_h, seed=seed, size=size)
+        _write_csv(csv, pages[0].rows)
         _emit(pages[0].as_json()) if as_json else _show_page(pages, explain=explain)
         return
     assert viewers is not None
@@ -134,6 +138,7 @@ def simulate(
     except KeyboardInterrupt:
         progress.note(f"interrupted: {out} keeps what is done, and the same command goes on from there")
         raise
+    _write_csv(csv, run.stages.to_dicts())
     _emit({**run.manifest, "stages": run.stages.to_dicts()}) if as_json else _show_run(run)
 
 
@@ -195,6 +200,7 @@ def explain(
     seed: SeedOption = 0,
     set_: SetOption = None,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
 ) -> None:
     """Say why a tweet is where it is on a viewer's page, or which stage removed it and why."""
     from funnel import ask
@@ -206,6 +212,7 @@ def explain(
     from funnel import explain as explaining
 
     said = explaining.explain(pipeline, pipeline.run([one], at_h=at_h, seed=seed, size=size), one, tweet)
+    _write_csv(csv, [{"field": field, "value": value} for field, value in _flat(said).items()])
     if as_json:
         _emit(said)
     else:
@@ -220,11 +227,13 @@ def diff(
     b: Annotated[str, typer.Argument(help="Another one.")],
     *,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
 ) -> None:
     """Say in words what differs from one funnel to another: stages, their order, settings."""
     from funnel import diff as comparing
 
     found = comparing.differences(a, b)
+    _write_csv(csv, comparing.rows(found))
     if as_json:
         _emit(found)
     else:
@@ -242,6 +251,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Learn again what is in the cache.")] = False,
     log_dir: Annotated[Path | None, typer.Option("--log-dir", help="Folder for TensorBoard curves.")] = None,
     as_json: JsonOption = False,
+    csv: CsvOption = None,
 ) -> None:
     """Fit everything that learns from the world's log, and measure it on held-out impressions."""
     if context.invoked_subcommand is not None:
@@ -252,6 +262,7 @@ def train(
     from funnel.train import train as fit
 
     report = fit(pipeline, seed=seed, force=force, progress=progress, log_dir=log_dir)
+    _write_csv(csv, report.rows)
     if as_json:
         _emit({"world": loaded.name, "funnel": pipeline.name, "seed": seed, **report.as_json()})
         return
@@ -613,6 +624,21 @@ def _proof_lines(pages: Pages, page: Page, row: Mapping[str, object]) -> list[st
     sources = cast("list[str]", row["sources"])
     found = explaining.proofs(pages.funnel, page, int(str(row["tweet"])), sources, pages.seed)
     return list(dict.fromkeys(explaining.words_of_proof(proof) for proof in found))
+
+
+def _write_csv(file: Path | None, rows: Sequence[Mapping[str, object]]) -> None:
+    """The rows of a table as CSV, if a file was asked for."""
+    if file is not None:
+        from funnel.experiment.files import write_rows
+        from funnel.report import flat_rows
+
+        write_rows(file, flat_rows(rows))
+
+
+def _flat(pairs: Mapping[str, object]) -> dict[str, object]:
+    from funnel.report import flat_rows
+
+    return flat_rows([pairs])[0]
 
 
 def _modules(pages: Pages, page: Page) -> list[tuple[int, str]]:

@@ -116,6 +116,26 @@ def _before(names: Sequence[str], name: str) -> str | None:
     return names[place - 1] if place else None
 
 
+def rows(found: Differences) -> list[dict[str, object]]:
+    """One row a difference: what (only in a, only in b, moved, changed), stage, setting, and what a and b have."""
+    only = [("only in a", entry) for entry in found["only_in_a"]] + [
+        ("only in b", entry) for entry in found["only_in_b"]
+    ]
+    table: list[dict[str, object]] = [{"what": what, **_row(entry["stage"])} for what, entry in only]
+    for moved in found["moved"]:
+        sides = {"a": f"after {moved['after_in_a']}", "b": f"after {moved['after_in_b']}"}
+        table.append({"what": "moved", **_row(moved["stage"]), **sides})
+    for changed in found["changed"]:
+        table.append(
+            {"what": "changed", **_row(changed["stage"], changed["setting"]), "a": changed["a"], "b": changed["b"]}
+        )
+    return table
+
+
+def _row(stage: str, setting: str | None = None) -> dict[str, object]:
+    return {"stage": stage, "setting": setting, "a": None, "b": None}
+
+
 def words(found: Differences) -> list[str]:
     """The differences as sentences, from `a` to `b`."""
     a, b = found["a"], found["b"]

@@ -234,6 +234,21 @@ def rows_table(rows: Sequence[Mapping[str, object]], *, title: str, empty: str =
     return _titled(title, table)
 
 
+def flat_rows(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The rows with nested mappings as `outer.inner` and lists as words with semicolons: what a CSV file can hold."""
+    return [dict(_leaves(row)) for row in rows]
+
+
+def _leaves(pairs: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in pairs.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple | set):
+            yield f"{prefix}{name}", "; ".join(str(part) for part in value)
+        else:
+            yield f"{prefix}{name}", value
+
+
 def metrics_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     """Held-out metrics of rankers: rows of `funnel.evaluate.held_out_table`.
 

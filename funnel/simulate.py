@@ -3,6 +3,7 @@
     RUN_DIR/manifest.json               what was asked (resolved configuration, seed, hashes, moment), status, totals
     RUN_DIR/pages/part-00000.parquet    shown tweets of the first 256 viewers, one row each; then the next 256, …
     RUN_DIR/stages/part-00000.parquet   what every stage let in and out for the same viewers
+    RUN_DIR/modules/part-00000.parquet  what mixers put between the tweets of the same viewers, one row each
     RUN_DIR/notes/part-00000.json       only if a source failed and was skipped there: what was said
     RUN_DIR/stages.parquet              the same over the whole run, when it is complete
     RUN_DIR/timings.json                how long the last process took; the only file that differs between equal runs
@@ -43,6 +44,14 @@ if TYPE_CHECKING:
 PART_VIEWERS = 256
 MANIFEST = "manifest.json"
 RUNNING, COMPLETE = "running", "complete"
+MODULES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "viewer": pl.Int32,
+    "place": pl.Int32,
+    "kind": pl.String,
+    "text": pl.String,
+    "users": pl.List(pl.Int32),
+    "tweets": pl.List(pl.Int32),
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,10 @@ class Run:
     def pages(self) -> pl.DataFrame:
         """All shown tweets."""
         return pl.read_parquet(sorted((self.path / "pages").glob("part-*.parquet")))
+
+    def modules(self) -> pl.DataFrame:
+        """All modules that mixers put between the tweets; see `modules_frame`."""
+        return pl.read_parquet(sorted((self.path / "modules").glob("part-*.parquet")))
 
 
 def simulate_to(
@@ -156,7 +169,7 @@ def _claim(out: Path, manifest: dict[str, object]) -> None:
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out}", "holds something else than a run — choose a new or an empty folder")
     else:
-        for folder in (out / "pages", out / "stages"):
+        for folder in (out / "pages", out / "stages", out / "modules"):
             folder.mkdir(parents=True, exist_ok=True)
         _write_json(file, {**manifest, "status": RUNNING})
 
@@ -186,10 +199,11 @@ def _notes(out: Path, number: int) -> Path:
 
 
 def _whole(out: Path, number: int, viewers: Ints) -> bool:
-    """Whether both files of a part are there and readable (a Parquet file that was cut has no footer)."""
+    """Whether all files of a part are there and readable (a Parquet file that was cut has no footer)."""
     try:
         shown = pl.scan_parquet(_file(out, "pages", number)).select("viewer").collect()["viewer"]
-        pl.read_parquet_schema(_file(out, "stages", number))
+        for what in ("stages", "modules"):
+            pl.read_parquet_schema(_file(out, what, number))
     except (OSError, pl.exceptions.PolarsError):
         return False
     return bool(np.isin(shown.unique().to_numpy(), viewers).all())
@@ -210,7 +224,17 @@ def _write_part(out: Path, number: int, pages: Pages, oracle: Oracle | None, see
         _write_json(_notes(out, number), {"warnings": skipped})
     # The pages last: they say that the part is done.
     _write_frame(_file(out, "stages", number), counts)
+    _write_frame(_file(out, "modules", number), modules_frame(pages))
     _write_frame(_file(out, "pages", number), shown)
+
+
+def modules_frame(pages: Pages) -> pl.DataFrame:
+    """One row a module: viewer int32, place int32 (entries above it, tweets and modules), kind, text, users, tweets.
+
+    users, tweets: lists of int32, ids of what it shows, in order.
+    """
+    rows = [{"viewer": page.viewer, **module} for page in pages for module in page.modules]
+    return pl.DataFrame(rows, schema=MODULES)
 
 
 def _truth(shown: pl.DataFrame, oracle: Oracle, seed: int) -> list[pl.Series]:

@@ -20,20 +20,21 @@ from funnel.metrics import Outcome, Scene, check_comparable, measure
 from funnel.store import read_json
 from funnel.world import World
 
+WANTED = ("funnel", "funnel_hash", "world", "world_hash", "seed", "at_h", "version", "status")
+
 
 def is_run(path: str) -> bool:
     """Whether it is a folder, and so no funnel."""
     return Path(path).is_dir()
 
 
-def outcome_of_run(path: Path) -> Outcome:
-    """The pages of a finished run; what happened to candidates is not in it.
+def read_run(path: Path) -> tuple[dict[str, object], pl.DataFrame]:
+    """(manifest, shown tweets) of a finished run.
 
     ConfigError if the run is not finished or shows nothing; DataError if it is damaged or of a newer version.
     """
     manifest = read_json(path / "manifest.json")
-    wanted = ("funnel", "funnel_hash", "world", "world_hash", "seed", "at_h", "version", "status")
-    if any(key not in manifest for key in wanted):
+    if any(key not in manifest for key in WANTED):
         raise DataError(str(path), "is no run of `funnel simulate --out`")
     if _parts(str(manifest["version"])) > _parts(__version__):
         raise DataError(str(path), f"was written by a newer version, {manifest['version']} — this is {__version__}")
@@ -46,13 +47,22 @@ def outcome_of_run(path: Path) -> Outcome:
         raise DataError(str(path), f"has pages that cannot be read ({error})") from None
     if not frame.height:
         raise ConfigError(str(path), "is an empty run: nothing was shown to anybody")
+    return manifest, frame
+
+
+def outcome_of_run(path: Path) -> Outcome:
+    """The pages of a finished run; what happened to candidates is not in it.
+
+    ConfigError if the run is not finished or shows nothing; DataError if it is damaged or of a newer version.
+    """
+    manifest, frame = read_run(path)
     frame = frame.sort("viewer", "rank")
     viewers, counts = np.unique(frame["viewer"].to_numpy(), return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     truth = [f"{what}.{name}" for what in ("expected", "did") for name in ACTION_NAMES]
     kept = ["tweet", "author", "in_network", "age_h", "light_score", "value", "score", "satisfaction", *truth]
     kept += [name for name in frame.columns if name.startswith("p.")]
-    about = {key: manifest[key] for key in wanted} | {"size": manifest.get("size")}
+    about = {key: manifest[key] for key in WANTED} | {"size": manifest.get("size")}
     nothing = {"modules": np.zeros(viewers.size, np.int32)}
     page = {name: frame[name].to_numpy() for name in kept if name in frame.columns}
     return Outcome(about, viewers.astype(np.int32), offsets, page, (), (), nothing, np.zeros(0))

@@ -17,7 +17,8 @@ from funnel.core.actions import ACTION_CODE, ACTION_NAMES
 from funnel.core.arrays import Bools, Doubles, Floats, Ints
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
-from funnel.core.stage import STRICT, Source
+from funnel.core.page import MixedPages, Module
+from funnel.core.stage import STRICT, Mixer, Source
 from funnel.core.world import WorldMeta
 from funnel.pipeline import Funnel
 from funnel.simulate import simulate_to
@@ -124,11 +125,31 @@ def test_a_run_adds_up_what_the_stages_did(tmp_path: Path) -> None:
     assert run.manifest["status"] == "complete"
 
 
+def test_a_run_keeps_the_modules_that_mixers_put_on_each_page(tmp_path: Path) -> None:
+    mixed = [slot(Lottery(), "lottery"), slot(Taste(), "taste"), slot(TopK(size=5), "top_k"), slot(Spots(), "spots")]
+    run = simulate_to(funnel_of(mixed), [4, 2, 9], tmp_path)
+    rows = run.modules().rows()
+    assert rows == [(viewer, 2, "spot", f"for {viewer}", [viewer], []) for viewer in (4, 2, 9)]
+    assert simulate_to(small_funnel(), [4], tmp_path / "none").modules().schema == run.modules().schema
+    (tmp_path / "modules" / "part-00000.parquet").unlink()
+    assert simulate_to(funnel_of(mixed), [4, 2, 9], tmp_path).modules().rows() == rows
+
+
 def test_a_run_that_shows_nothing_says_so(tmp_path: Path) -> None:
     funnel = funnel_of([slot(Nothing(), "nothing"), slot(Taste(), "taste"), slot(TopK(), "top_k")])
     with pytest.warns(UserWarning, match="found nothing"):
         run = simulate_to(funnel, [1, 2], tmp_path)
     assert run.warnings == ("nothing found no candidate for any viewer", "2 of 2 viewers have an empty page")
+
+
+@dataclass(config=STRICT, kw_only=True)
+class Spots(Mixer):
+    """Puts one module under the second entry of each page."""
+
+    def insert(self, pages: MixedPages) -> MixedPages:
+        for request, viewer in enumerate(pages.tweets.requests.viewer.tolist()):
+            pages = pages.insert(request, 2, Module("spot", f"for {viewer}", users=(viewer,)))
+        return pages
 
 
 class KnowsAll:
