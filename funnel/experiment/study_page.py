@@ -11,7 +11,8 @@ Every sentence about results follows a rule from the numbers:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from funnel.experiment.study import Factor, Level, Study, load_study
@@ -131,7 +132,7 @@ def _one_way(rows: Sequence[Json], factor: Factor) -> bool:
     """Whether the metric goes one way along the levels' numbers, the base among them."""
     difference = {row["level"]: row["difference"] for row in rows} | {factor.base: 0.0}
     ordered = sorted((level for level in factor.levels if level.name in difference), key=lambda one: one.value or 0.0)
-    steps = [difference[b.name] - difference[a.name] for a, b in zip(ordered[:-1], ordered[1:], strict=True)]
+    steps = [difference[b.name] - difference[a.name] for a, b in pairwise(ordered)]
     return all(step >= 0 for step in steps) or all(step <= 0 for step in steps)
 
 
@@ -141,7 +142,8 @@ def _over_days(row: Json) -> str:
         return f"{a} in the first quarter, {b} in the last; one world has no interval"
     if row["verdict"] == _UNDECIDED:
         return f"no change shown ({a} in the first quarter, {b} in the last; {_interval(row)})"
-    return f"{'rises' if row['difference'] > 0 else 'falls'} from {a} in the first quarter to {b} in the last ({_interval(row)})"
+    verb = "rises" if row["difference"] > 0 else "falls"
+    return f"{verb} from {a} in the first quarter to {b} in the last ({_interval(row)})"
 
 
 def _plainly(row: Json) -> str:
@@ -163,7 +165,8 @@ def _interval(row: Json) -> str:
     return f"{amount(row['low'])} … {amount(row['high'])}"
 
 
-def _amount(row: Json) -> Any:  # noqa: ANN401 - a function of a number
+def _amount(row: Json) -> Callable[[float], str]:
+    """How differences of a metric are written: in per cent, or as they are."""
     unit = declared(row["metric"]).unit if is_declared(row["metric"]) else ""
     a = row["a"]
     if a is None or a <= 0 or "…" in unit or "ratio" in unit:
@@ -224,7 +227,7 @@ def _method(found: Json, study: Study) -> list[str]:
             "unit: intervals are Student's t over paired differences."
         )
     else:
-        groups = ", ".join(f"{count:,} {name}" for name, count in found["viewers"].items())
+        groups = ", ".join(f"{count:,}" + f" {name}" * (name != "all") for name, count in found["viewers"].items())
         lines.append(
             f"Viewers: {groups}; one page each at hour {found['at_h']:g}, the same viewers and the same random numbers "
             "at every level (common random numbers). Intervals: paired bootstrap over viewers, 2,000 resamples."
@@ -232,7 +235,7 @@ def _method(found: Json, study: Study) -> list[str]:
         if len(found["viewers"]) > 1:
             lines.append("Groups are other people, so that differences between them are resampled separately.")
     lines.append(f"Holm's correction over all {len(found['rows'])} comparisons of this page, at 5 %.")
-    lines.append("Metrics: " + "; ".join(f"`{name}`, {_meaning(name)}" for name in study.metrics) + ".")
+    lines.append("Metrics: " + "; ".join(f"`{name}` ({_meaning(name)})" for name in study.metrics) + ".")
     if study.settings:
         lines.append("All levels: " + ", ".join(f"`{one.removeprefix('?')}`" for one in study.settings) + ".")
     return [*lines, *study.notes]
@@ -240,9 +243,8 @@ def _method(found: Json, study: Study) -> list[str]:
 
 def _meaning(name: str) -> str:
     if not is_declared(name):
-        return "of [the loop's days](../loop.md)"
-    text = declared(name).meaning.partition(":")[0].partition(";")[0]
-    return text[0].lower() + text[1:]
+        return "of a day of [the loop](../loop.md)"
+    return declared(name).meaning.partition(":")[0].partition(";")[0]
 
 
 def _levels_table(study: Study) -> str:

@@ -14,6 +14,7 @@ from funnel.experiment.study import Study
 
 Json = Mapping[str, Any]
 Point = tuple[float, float, float | None, float | None]  # x, y, low and high of y
+Place = tuple[str, float, float | None, float | None]  # the same, x by its name
 
 COLOURS = ("#1d70b8", "#c4451a", "#3a7d34", "#7a4fb5", "#b8860b", "#0f7b7b")
 _COLUMNS, _PANELS = 3, 6
@@ -77,7 +78,7 @@ def _numbers(found: Json, study: Study, metric: str, keys: Sequence[tuple[str, .
         factor = study.factors[0]
         order = sorted(factor.levels, key=lambda level: level.value or 0.0)
         place = {level.name: float(number) for number, level in enumerate(order)}
-        lines = [[(place[level], *rest) for level, *rest in _points(found, study, metric, key)] for key in keys]  # type: ignore[misc]
+        lines = [[(place[name], y, b, t) for name, y, b, t in _points(found, metric, key)] for key in keys]
         for line in lines:
             line.sort()
         ticks = [(place[level.name], level.name) for level in order]
@@ -109,8 +110,8 @@ def _numbers(found: Json, study: Study, metric: str, keys: Sequence[tuple[str, .
 def _named_levels(found: Json, study: Study, metric: str, keys: Sequence[tuple[str, ...]], height: int) -> str:
     """A line for each level from top to bottom, dots at values, bars for intervals."""
     levels = [level.name for level in study.factors[0].levels]
-    clouds = [_points(found, study, metric, key) for key in keys]
-    low, high = _range([[(0.0, *rest) for _, *rest in cloud] for cloud in clouds])  # type: ignore[misc]
+    clouds = [_points(found, metric, key) for key in keys]
+    low, high = _range([[(0.0, y, bottom, top) for _, y, bottom, top in cloud] for cloud in clouds])
     left = 118
 
     def across(value: float) -> float:
@@ -131,33 +132,30 @@ def _named_levels(found: Json, study: Study, metric: str, keys: Sequence[tuple[s
         for level, y, bottom, top in cloud:
             down = _TOP + (levels.index(level) + 0.5) * step + shift
             if level == study.factors[0].base:
-                x = across(y)
-                parts.append(
-                    f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{height - _BOTTOM}" stroke="{colour}" stroke-dasharray="3 3"/>'
-                )
+                parts.append(_stroke(across(y), _TOP, across(y), height - _BOTTOM, colour, dashed=True))
             if bottom is not None and top is not None:
                 parts.append(_stroke(across(bottom), down, across(top), down, colour))
             parts.append(f'<circle cx="{across(y):.1f}" cy="{down:.1f}" r="2.5" fill="{colour}"/>')
     return "".join(parts)
 
 
-def _points(
-    found: Json, study: Study, metric: str, key: tuple[str, ...]
-) -> list[tuple[str, float, float | None, float | None]]:
-    """(level, value, low, high) of one colour; the interval is that of the difference, put about the base's value."""
+def _points(found: Json, metric: str, key: tuple[str, ...]) -> list[Place]:
+    """The levels of one colour; the interval is that of the difference, put about the base's value."""
     many = len(found["viewers"]) > 1
-    base = study.factors[0].base
+
+    def mine(row: Json) -> bool:
+        return (*((row["group"],) if many else ()), *row["context"]) == key
+
     intervals = {
         row["level"]: (row["a"] + row["low"], row["a"] + row["high"])
         for row in found["rows"]
-        if row["kind"] == "level" and row["metric"] == metric and row["low"] is not None and row["a"] is not None
-        and (*((row["group"],) if many else ()), *row["context"]) == key
-    }  # fmt: skip
+        if mine(row) and (row["kind"], row["metric"]) == ("level", metric) and None not in (row["low"], row["a"])
+    }
     return [
-        (row["level"], row["metrics"][metric], *(intervals.get(row["level"], (None, None)) if row["level"] != base else (None, None)))
+        (row["level"], row["metrics"][metric], *intervals.get(row["level"], (None, None)))
         for row in found["levels"]
-        if (*((row["group"],) if many else ()), *row["context"]) == key and row["metrics"].get(metric) is not None
-    ]  # fmt: skip
+        if mine(row) and row["metrics"].get(metric) is not None
+    ]
 
 
 def _range(lines: Sequence[Sequence[Point]]) -> tuple[float, float]:
@@ -186,8 +184,9 @@ def _digits(marks: Sequence[float]) -> int:
     return 6
 
 
-def _stroke(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+def _stroke(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: bool = False) -> str:
+    dashes = ' stroke-dasharray="3 3"' if dashed else ""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{dashes}/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

@@ -497,9 +497,7 @@ def _seen(patterns: Sequence[str]) -> list[str]:
     names = model_features()
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in names):
-            raise ConfigError(
-                f"blind_to {pattern!r}", "matches no feature of the heavy ranker"
-            )
+            raise ConfigError(f"blind_to {pattern!r}", "matches no feature of the heavy ranker")
     return [name for name in names if not any(fnmatch(name, pattern) for pattern in patterns)]
 
 

@@ -76,7 +76,7 @@ def new(outcome: Outcome, scene: Scene) -> Doubles:
 @metric(
     "creators.verified",
     unit="share", better="neither", chance=_CHANCE, ceiling="1",
-    source="boost of verified authors: twitter/the-algorithm, home-mixer/.../scored_tweets/param/ScoredTweetsParam.scala",
+    source="boost of verified authors: twitter/the-algorithm, home-mixer, ScoredTweetsParam.scala",
 )  # fmt: skip
 def verified(outcome: Outcome, scene: Scene) -> Doubles:
     """Share of the page by accounts with the blue mark."""
