@@ -61,8 +61,36 @@ def index(all_found: Mapping[str, Json]) -> str:
         "    funnel study --list\n    funnel study verified_boost --viewers 500 --out docs/studies\n"
         "    funnel study closed_loop --quick",
         "| study | question | first answer |\n|---|---|---|\n" + "\n".join(rows),
+        _OWN,
     ]
     return "\n\n".join(head) + "\n"
+
+
+_OWN = """## A study of your own
+
+```yaml
+about: "What page sizes do"
+question: "Does a longer page serve people better?"
+world: small            # or the settings of a world, as in configs/worlds
+viewers: 300            # of each group
+groups: [active, dormant]                   # or all, producers, consumers
+funnel: twitter_2023
+metrics: [page.value, page.satisfaction]    # `funnel list metrics`; with `days`, those of docs/loop.md as loop.*
+factors:                # the first is compared level by level, within each combination of the others
+  size: {values: [10, 20, 35], base: 35, settings: ["debunch.size={value}"]}
+  era:
+    levels:
+      as it was: {}
+      no boosts: {without: [blue_verified, creators]}
+```
+
+    funnel study mine.yaml --viewers 100 --only size=10,35
+
+A level can also name a `funnel`, hide features from the heavy ranker (`blind_to: ["*.dwell.*"]`) and change the `world`
+(`world: {labeller: {precision: 0.3}}`). With `days: 28` and `seeds: 3` whole worlds are lived through instead of one
+moment looked at. What was computed is kept per level (`--cells`; in the cache if not given): an interrupted study goes
+on, and one more level costs one more level. Levels at which rankers learn anew differ by the luck of training too:
+add a factor that trains twice, as [timeliness](timeliness.md) does."""
 
 
 def shown_study(name: str, found: Json) -> Study:
@@ -169,9 +197,9 @@ def _amount(row: Json) -> Callable[[float], str]:
     """How differences of a metric are written: in per cent, or as they are."""
     unit = declared(row["metric"]).unit if is_declared(row["metric"]) else ""
     a = row["a"]
-    if a is None or a <= 0 or "…" in unit or "ratio" in unit:
+    if a is None or a <= 0 or "…" in unit or "ratio" in unit or unit == "bit":
         return lambda value: f"{value:+.{_DIGITS - 1}g}"
-    return lambda value: f"{100 * value / a:+.{3 if abs(value / a) >= 1 else 2}g} %"
+    return lambda value: f"{100 * value / a:+.{2 if abs(value / a) < 0.995 else 3}g} %"
 
 
 def _judged(row: Json) -> str:

@@ -15,11 +15,13 @@ import pytest
 from funnel import compose
 from funnel.cli import main
 from funnel.core.errors import ConfigError, DataError
-from funnel.experiment import study_run
+from funnel.core.progress import SILENT
+from funnel.experiment import study_pages, study_work
 from funnel.experiment.study import Study, load_study, study_from, study_names
 from funnel.experiment.study_page import index, page, sentences, shown_study
+from funnel.experiment.study_pages import Kitchen, Pages, between
 from funnel.experiment.study_plot import plot
-from funnel.experiment.study_run import _Kitchen, _Pages, between, run_study
+from funnel.experiment.study_run import run_study
 from funnel.metrics import Outcome, Scene, collect
 from funnel.pipeline import Funnel
 from funnel.store import save_arrays
@@ -50,7 +52,7 @@ def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
         size = next((int(one.partition("=")[2]) for one in settings if one.startswith("top_k.size")), 10)
         return cheap(world=world, size=size)
 
-    monkeypatch.setattr(study_run, "load_funnel", load)
+    monkeypatch.setattr(study_work, "load_funnel", load)
     monkeypatch.setattr(World, "load", staticmethod(lambda *_, **__: tiny()))
 
 
@@ -65,7 +67,7 @@ def _found(study: Study, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", study_names())
 def test_every_shipped_study_makes_its_funnels(name: str) -> None:
     study = load_study(name)
-    work = _Pages(study, Path(), quick=False, seed=0, progress=study_run.SILENT)
+    work = Pages(study, Path(), quick=False, seed=0, progress=SILENT)
     for cell in study.cells:
         assert work.funnel(cell, tiny()).stages
     assert set(study.quickly().metrics) == set(study.metrics)
@@ -119,10 +121,10 @@ def test_an_interrupted_study_goes_on_and_nothing_is_done_twice(
         return collect(funnel, *arguments, **options)
 
     whole = _found(_study(), tmp_path / "whole")
-    monkeypatch.setattr(study_run, "collect", interrupted)
+    monkeypatch.setattr(study_pages, "collect", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_study(_study(), folder=tmp_path / "cut")
-    monkeypatch.setattr(study_run, "collect", lambda *a, **o: done.append("again") or collect(*a, **o))
+    monkeypatch.setattr(study_pages, "collect", lambda *a, **o: done.append("again") or collect(*a, **o))
     assert _found(_study(), tmp_path / "cut") == whole
     assert done == ["cheap", "again"]
     assert _found(_study(), tmp_path / "cut") == whole
@@ -190,7 +192,7 @@ def test_what_is_wrong_in_a_level_is_named(level: dict[str, object], said: str, 
 
 
 def test_stages_that_cells_share_give_the_same_pages() -> None:
-    kitchen, scene = _Kitchen(), Scene(tiny())
+    kitchen, scene = Kitchen(), Scene(tiny())
     for size in (10, 5):
         alone = collect(cheap(size=size), viewers(), scene=scene)
         shared, view = kitchen.shared(cheap(size=size), scene.at_h)
@@ -205,7 +207,7 @@ def test_stages_that_cells_share_give_the_same_pages() -> None:
 def test_requests_see_what_jobs_had_made_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     late = {"job.made": np.arange(3)}
     monkeypatch.setattr(Funnel, "assets_at", lambda *_: late)
-    _, view = _Kitchen().shared(cheap(), tiny().meta.end_h)
+    _, view = Kitchen().shared(cheap(), tiny().meta.end_h)
     assert np.array_equal(view.asset("job.made"), late["job.made"])
 
 
