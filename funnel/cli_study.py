@@ -67,6 +67,7 @@ def study(
             progress.note(f"interrupted: what is done of {one.name} is kept, and the same command goes on from there")
             raise
         content = {"file": name if name.endswith((".yaml", ".yml")) else one.name, **found.as_json()}
+        content["asked"] = {"viewers": one.viewers, "seeds": one.seeds, "days": one.days}
         if only:
             content["only"] = {factor.name: [level.name for level in factor.levels] for factor in one.factors}
         _write(out, one, content)

@@ -42,7 +42,7 @@ def page(found: Json, study: Study) -> str:
         "\n".join(f"- {line}" for line in _method(found, study)),
         _levels_table(study),
         "## Again",
-        f"    funnel study {name}{' --quick' if found['quick'] else ''} --out docs/studies",
+        f"    funnel study {name}{_asked(found, study)} --out docs/studies",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -199,7 +199,11 @@ def _amount(row: Json) -> Callable[[float], str]:
     a = row["a"]
     if a is None or a <= 0 or "…" in unit or "ratio" in unit or unit == "bit":
         return lambda value: f"{value:+.{_DIGITS - 1}g}"
-    return lambda value: f"{100 * value / a:+.{2 if abs(value / a) < 0.995 else 3}g} %"
+    return lambda value: _per_cent(100 * value / a)
+
+
+def _per_cent(value: float) -> str:
+    return f"{value:+,.0f} %" if abs(value) >= 99.5 else f"{value:+.2g} %"
 
 
 def _judged(row: Json) -> str:
@@ -272,7 +276,17 @@ def _method(found: Json, study: Study) -> list[str]:
 def _meaning(name: str) -> str:
     if not is_declared(name):
         return "of a day of [the loop](../loop.md)"
-    return declared(name).meaning.partition(":")[0].partition(";")[0]
+    return declared(name).meaning.partition(". ")[0].partition(":")[0].partition(";")[0]
+
+
+def _asked(found: Json, study: Study) -> str:
+    """What the command line changed."""
+    said = " --quick" if found["quick"] else ""
+    for factor, levels in found.get("only", {}).items():
+        said += f" --only '{factor}={','.join(levels)}'"
+    for option, number in found.get("asked", {}).items():
+        said += f" --{option} {number}" * (number != getattr(study, option))
+    return said
 
 
 def _levels_table(study: Study) -> str:
