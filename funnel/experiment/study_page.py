@@ -114,7 +114,7 @@ def sentences(found: Json, study: Study) -> list[str]:
             rows = _rows(found, "level", metric, group, context)
             if rows:
                 where = _where(found, group, context)
-                lines.append(f"**{metric}**{where}: {_answer(rows, factor)}.")
+                lines.append(f"**{metric}**{where}: {_answer(rows, factor, found['viewers'][group])}.")
     for row in _of_kind(found, "days"):
         lines.append(f"**{row['metric']}**, {_named(row)}, over the days: {_over_days(row)}.")
     for row in _of_kind(found, "groups"):
@@ -124,8 +124,8 @@ def sentences(found: Json, study: Study) -> list[str]:
     return [*lines, *(f"{note}." for note in found["notes"])]
 
 
-def _answer(rows: Sequence[Json], factor: Factor) -> str:
-    """One metric's differences from the base, in words."""
+def _answer(rows: Sequence[Json], factor: Factor, viewers: int) -> str:
+    """One metric's differences from the base, in words; viewers: in the group."""
     known = [row for row in rows if row["difference"] is not None]
     if not known:
         return "not defined here"
@@ -143,6 +143,8 @@ def _answer(rows: Sequence[Json], factor: Factor) -> str:
         return f"no effect that survives the correction (the largest difference: {_change(most)} at {most['level']})"
     most = max(shown, key=lambda row: abs(row["difference"]))
     base = f"from {_number(most['a'])} at {factor.base}"
+    if is_declared(most["metric"]) and most["viewers"] < viewers:
+        base += f" (over the {most['viewers']:,} viewers who have a value at both)"
     if factor.numeric and _one_way(rows, factor) and len(shown) > 1:
         value = {level.name: level.value or 0.0 for level in factor.levels}
         end = max(shown, key=lambda row: abs(value[row["level"]] - value[factor.base]))
@@ -169,15 +171,21 @@ def _over_days(row: Json) -> str:
     if row["low"] is None:
         return f"{a} in the first quarter, {b} in the last; one world has no interval"
     if row["verdict"] == _UNDECIDED:
-        return f"no change shown ({a} in the first quarter, {b} in the last; {_interval(row)})"
+        return f"{_none('change', row)} ({a} in the first quarter, {b} in the last; {_interval(row)})"
     verb = "rises" if row["difference"] > 0 else "falls"
     return f"{verb} from {a} in the first quarter to {b} in the last ({_interval(row)})"
 
 
 def _plainly(row: Json) -> str:
     if row["verdict"] in (_UNDECIDED, ""):
-        return f"no difference shown ({_number(row['a'])} and {_number(row['b'])}; {_interval(row)})"
+        return f"{_none('difference', row)} ({_number(row['a'])} and {_number(row['b'])}; {_interval(row)})"
     return f"{_change(row)}, {_number(row['b'])} instead of {_number(row['a'])}{_judged(row)}"
+
+
+def _none(what: str, row: Json) -> str:
+    """That nothing is shown, or that the correction leaves nothing."""
+    holds_zero = row["low"] is None or row["low"] <= 0 <= row["high"]
+    return f"no {what} shown" if holds_zero else f"no {what} that survives the correction"
 
 
 def _change(row: Json) -> str:
@@ -199,7 +207,7 @@ def _amount(row: Json) -> Callable[[float], str]:
     a = row["a"]
     if a is None or a <= 0 or "…" in unit or "ratio" in unit or unit == "bit":
         return lambda value: f"{value:+.{_DIGITS - 1}g}"
-    return lambda value: _per_cent(100 * value / a)
+    return lambda value: _per_cent(round(100 * value / a, 9))
 
 
 def _per_cent(value: float) -> str:
@@ -320,7 +328,8 @@ def _places(found: Json) -> list[tuple[str, list[str]]]:
 
 
 def _where(found: Json, group: str, context: Sequence[str]) -> str:
-    said = ([f"{group} viewers"] if len(found["viewers"]) > 1 else []) + list(context)
+    people = group if group.endswith("s") else f"{group} viewers"
+    said = ([people] if len(found["viewers"]) > 1 else []) + list(context)
     return f", {', '.join(said)}" if said else ""
 
 
