@@ -17,6 +17,8 @@ from funnel.experiment.study_work import Findings, Row, Work, all_corrected, sho
 from funnel.loop import loop_to
 from funnel.store import digest
 
+_ALWAYS = "loop.author_gini"  # there on every day on which anybody was shown anything
+
 
 class Lives(Work):
     """Whole worlds lived through, a world for each seed and cell."""
@@ -46,6 +48,7 @@ class Lives(Work):
             levels=self._levels(lives),
             rows=self._rows(cells, lives),
             series=self._series(lives),
+            notes=_gone_dark(lives),
         )
 
     def _life(self, cell: Cell, world_seed: int) -> list[dict[str, float]]:
@@ -99,6 +102,17 @@ class Lives(Work):
                 a, b = ([_mean_of(days[len(days) // 2 :], name) for days in lives[side]] for side in (base, cell))
                 found.append(Row("level", "all", cell.context, cell.levels[0].name, over_worlds(name, a, b)))
         return all_corrected(found)
+
+
+def _gone_dark(lives: Mapping[Cell, list[list[dict[str, float]]]]) -> list[str]:
+    """Where a feed ends up showing nothing to anybody, so that its days have no metrics."""
+    found = []
+    for cell, worlds in lives.items():
+        lit = [sum(isfinite(day[_ALWAYS]) for day in days) for days in worlds if not isfinite(days[-1][_ALWAYS])]
+        if lit:
+            what = f"in {len(lit)} of {len(worlds)} worlds nobody is shown anything by the last day"
+            found.append(f"{cell.name}: {what} ({min(lit)} to {max(lit)} days have pages at all)")
+    return found
 
 
 def _mean_of(days: Sequence[Mapping[str, float]], name: str) -> float:

@@ -20,6 +20,7 @@ from funnel.metrics.metric import declared, is_declared
 
 Json = Mapping[str, Any]
 _UNDECIDED = "none shown"
+_LOOP_UNITS = {"loop.satisfaction": "−1 … 1", "loop.author_gini": "0 … 1"}
 _DIGITS = 4
 
 
@@ -168,6 +169,8 @@ def _one_way(rows: Sequence[Json], factor: Factor) -> bool:
 
 def _over_days(row: Json) -> str:
     a, b = _number(row["a"]), _number(row["b"])
+    if row["b"] is None:
+        return f"{a} in the first quarter, and nothing to measure in the last"
     if row["low"] is None:
         return f"{a} in the first quarter, {b} in the last; one world has no interval"
     if row["verdict"] == _UNDECIDED:
@@ -203,7 +206,7 @@ def _interval(row: Json) -> str:
 
 def _amount(row: Json) -> Callable[[float], str]:
     """How differences of a metric are written: in per cent, or as they are."""
-    unit = declared(row["metric"]).unit if is_declared(row["metric"]) else ""
+    unit = declared(row["metric"]).unit if is_declared(row["metric"]) else _LOOP_UNITS.get(row["metric"], "")
     a = row["a"]
     if a is None or a <= 0 or "…" in unit or "ratio" in unit or unit == "bit":
         return lambda value: f"{value:+.{_DIGITS - 1}g}"

@@ -124,7 +124,7 @@ def _named_levels(found: Json, study: Study, metric: str, keys: Sequence[tuple[s
         parts.append(_stroke(across(value), _TOP, across(value), height - _BOTTOM, "#ddd"))
         parts.append(_text(across(value), height - _BOTTOM + 13, f"{value:.3g}", "middle"))
     for number, level in enumerate(levels):
-        short = level if len(level) <= _LONGEST_NAME else level[: _LONGEST_NAME - 1] + "…"
+        short = level if len(level) <= _LONGEST_NAME else f"{level[: _LONGEST_NAME - 9]}…{level[-8:]}"
         parts.append(_text(left - 5, _TOP + (number + 0.5) * step + 3, short, "end"))
     for number, cloud in enumerate(clouds):
         colour = COLOURS[number % len(COLOURS)]
