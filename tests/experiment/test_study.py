@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from funnel import compose
 from funnel.cli import main
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.progress import SILENT
+from funnel.core.tables import TABLES
+from funnel.core.world import WorldData
 from funnel.experiment import study_pages, study_work
 from funnel.experiment.study import Study, load_study, study_from, study_names
 from funnel.experiment.study_page import index, page, sentences, shown_study
@@ -44,7 +47,7 @@ CONTENT: dict[str, Any] = {
 @pytest.fixture
 def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cheap funnels and the tiny world, whatever a study names."""
-    really = compose.load_funnel
+    really, town = compose.load_funnel, tiny()
 
     def load(name: str, world: World, *, settings: tuple[str, ...] = ()) -> Funnel:
         if name != "cheap":
@@ -53,11 +56,17 @@ def cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
         return cheap(world=world, size=size)
 
     monkeypatch.setattr(study_work, "load_funnel", load)
-    monkeypatch.setattr(World, "load", staticmethod(lambda *_, **__: tiny()))
+    monkeypatch.setattr(World, "load", staticmethod(lambda *_, **__: town))
 
 
 def _study(**changes: object) -> Study:
     return study_from("shorter", {**CONTENT, **changes})
+
+
+def _tables(world: World) -> dict[str, dict[str, Any]]:
+    return {name: dict(world.tables.table(name)) for name in TABLES if name != "texts"} | {
+        "texts": {"text": np.array(world.texts(np.arange(world.tables.count("tweets"))), object)}
+    }
 
 
 def _found(study: Study, folder: Path) -> dict[str, Any]:
@@ -148,6 +157,15 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     run_study(_study(), folder=tmp_path)
     with pytest.raises(ConfigError, match="choose another folder"):
         run_study(study_from("other", CONTENT), folder=tmp_path)
+
+
+def test_a_level_with_other_people_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cheaply: None) -> None:
+    other = World.of(WorldData(replace(tiny().meta, end_h=tiny().meta.end_h + 1), _tables(tiny())))
+    monkeypatch.setattr(World, "load", staticmethod(lambda name, **_: tiny() if name == "tiny" else other))
+    study = _study(factors={"size": {"levels": {"a": {}, "b": {"world": {"users": 9}}}}})
+    monkeypatch.setenv("FUNNEL_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="other people"):
+        run_study(study, folder=tmp_path / "cells")
 
 
 @pytest.mark.parametrize(
