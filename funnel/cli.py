@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
-from funnel import cli_attribute, cli_experiments, cli_report
+from funnel import cli_attribute, cli_experiments, cli_report, cli_study
 from funnel.core.errors import ConfigError, FunnelError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ app.add_typer(list_app, name="list")
 cli_experiments.register(app, list_app)
 cli_attribute.register(app)
 cli_report.register(app)
+cli_study.register(app)
 
 WorldOption = Annotated[str, typer.Option("--world", help="A world's name, or a world folder or YAML file.")]
 FunnelOption = Annotated[

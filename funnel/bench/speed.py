@@ -1,6 +1,6 @@
 """How long timelines take, stage by stage and as a whole, alone and in micro-batches, per core.
 
-Each figure is the quickest of some rounds over the same viewers, in processor time, as other work may share the machine;
+Each figure is the quickest of some rounds over the same viewers, in processor time, as others may use the machine;
 its noise is the distance to the middle round.
 """
 

@@ -11,8 +11,8 @@ from funnel.core.progress import SILENT, Progress
 from funnel.loop import loop_to
 from funnel.pipeline import Funnel
 
-_NUMBERS = ("satisfaction", "in_network_share", "age_h", "author_gini", "top_1_percent_share", "follows", "engagements")
-_RATES = ("favorite", "retweet", "reply", "dwell", "negative_feedback", "report")
+NUMBERS = ("satisfaction", "in_network_share", "age_h", "author_gini", "top_1_percent_share", "follows", "engagements")
+RATES = ("favorite", "retweet", "reply", "dwell", "negative_feedback", "report")
 
 
 def lived(funnel: Funnel, out: Path, *, days: int, seed: int = 0, progress: Progress = SILENT) -> dict[str, float]:
@@ -33,5 +33,5 @@ def later_half(days: Sequence[Mapping[str, object]]) -> dict[str, float]:
 def _flat(day: Mapping[str, object]) -> dict[str, float]:
     rates = day["rates"]
     assert isinstance(rates, dict)
-    numbers = {f"loop.{name}": day[name] for name in _NUMBERS} | {f"loop.rate.{name}": rates[name] for name in _RATES}
+    numbers = {f"loop.{name}": day[name] for name in NUMBERS} | {f"loop.rate.{name}": rates[name] for name in RATES}
     return {name: float(str(value)) if value is not None else float("nan") for name, value in numbers.items()}

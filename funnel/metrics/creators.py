@@ -74,6 +74,17 @@ def new(outcome: Outcome, scene: Scene) -> Doubles:
 
 
 @metric(
+    "creators.verified",
+    unit="share", better="neither", chance=_CHANCE, ceiling="1",
+    source="boost of verified authors: twitter/the-algorithm, home-mixer, ScoredTweetsParam.scala",
+)  # fmt: skip
+def verified(outcome: Outcome, scene: Scene) -> Doubles:
+    """Share of the page by accounts with the blue mark."""
+    marked = scene.world.tables.table("users")["verified"]
+    return outcome.mean(marked[outcome.page["author"]])
+
+
+@metric(
     "creators.amplification",
     unit="ratio − 1", better="neither", chance="measured: preset `random`", ceiling="–",
     source="against chronological pages: Huszár et al., PNAS 2022, 10.1073/pnas.2025334119",
