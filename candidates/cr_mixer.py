@@ -22,8 +22,8 @@ from candidates.mixing import interleave, newest_followers
 from candidates.retrieval import PerMoment, hidden_users, moments, tweet_window
 from candidates.simclusters.ann import AnnSettings, Queries, producer_queries, search, tweet_queries, viewer_queries
 from candidates.simclusters.tweets import ClusterLists, Interests, cluster_lists, interest_assets
-from candidates.user_signals import KINDS, SIGNALS, checked, signals_of
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from candidates.user_signals import SIGNALS, checked, signals_of
+from funnel.core.arrays import Array, Bools, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.kernels.grouping import pair_keys
 from funnel.core.stage import STRICT, Source
@@ -62,15 +62,16 @@ class Found(NamedTuple):
 class CRMixer(Source):
     """Tweets near to the tweets that the viewer liked, to the accounts they turned to and to their interests.
 
-    A source key is a tweet or an account of one of the signals, or the viewer's InterestedIn. Each key asks its engines;
-    their lists are dealt out in turn, a tweet that is there already being replaced by the next of the same list. So are
-    the lists of all keys, the newest signal first and InterestedIn last. source_score = candidates of the
+    A source key is a tweet or an account of one of the signals, or the viewer's InterestedIn. Each key asks its
+    engines; their lists are dealt out in turn, a tweet that is there already being replaced by the next of the same
+    list. So are the lists of all keys, the newest signal first and InterestedIn last. source_score = candidates of the
     request − place. Retweets, replies, the source tweets, what was seen in 48 h, and tweets by followed, protected or
     suspended accounts and the viewer are left out.
     """
 
     tweet_signals: tuple[str, ...] = Field(
-        ("tweet_favorite",), description="signals about tweets whose targets are source keys (on by default: favourites)"
+        ("tweet_favorite",),
+        description="signals about tweets whose targets are source keys (on by default: favourites)",
     )
     producer_signals: tuple[str, ...] = Field(
         ("account_follow", "repeated_profile_visit"), description="signals about accounts whose targets are source keys"

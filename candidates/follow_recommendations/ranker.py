@@ -14,7 +14,9 @@ from funnel.core.kernels import kernel
 
 
 @kernel
-def mixed(lists: Longs, account: Ints, weights: Doubles, keys: Array, users: int, limit: int) -> tuple[Longs, Ints, Ints]:
+def mixed(
+    lists: Longs, account: Ints, weights: Doubles, keys: Array, users: int, limit: int
+) -> tuple[Longs, Ints, Ints]:
     """(offsets int64 [R + 1], account int32, source int32), in the order of drawing, each account once a request.
 
     lists: int64 [R · S + 1], the accounts of each request and source, best first; weights: float64 [S]; keys: uint64

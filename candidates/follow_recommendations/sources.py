@@ -112,7 +112,7 @@ def recent_engagement(requests: Requests) -> Accounts:
 
 
 def first_degree(requests: Requests) -> Accounts:
-    """The accounts that the viewer turned to last: engaged with or followed, a follow weighing as much as a favourite."""
+    """Accounts that the viewer turned to last: engaged with or followed, a follow weighing as much as a favourite."""
     engaged, graph, viewer = recent_engagement(requests), requests.view.following, requests.viewer
     size = np.diff(graph.offsets)[viewer]
     request = np.repeat(np.arange(len(requests)), size)
@@ -171,9 +171,7 @@ def two_hop(requests: Requests) -> Accounts:
 def triangular_loops(requests: Requests) -> Accounts:
     """viewer → followee → account → viewer, by the number of such followees."""
     found = _accounts(_followed_by_followees(requests, np.full(len(requests), EVER)))
-    since = followed_since(
-        requests.view, found.account, requests.viewer[found.request], requests.now_h[found.request]
-    )
+    since = followed_since(requests.view, found.account, requests.viewer[found.request], requests.now_h[found.request])
     back = np.flatnonzero(np.isfinite(since))
     return Accounts(found.request[back], found.account[back], found.score[back])
 
@@ -186,7 +184,8 @@ def followed_lately(requests: Requests) -> Accounts:
 def popular_in_community(requests: Requests) -> Accounts:
     """Whom the viewer's main community followed most in two weeks; nothing for a viewer without a community."""
     view = requests.view
-    time_h, follower, followee = view.shared("frs.follows_by_time", _follows_by_time)
+    follows: tuple[Doubles, Ints, Ints] = view.shared("frs.follows_by_time", _follows_by_time)
+    time_h, follower, followee = follows
     main = view.asset("simclusters.interested_in")[:, 0]
     parts = [Accounts(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))]
     for now_h in np.unique(requests.now_h):
@@ -225,7 +224,7 @@ def _followed_by_followees(requests: Requests, since_h: Doubles) -> tuple[Longs,
     )  # fmt: skip
 
 
-def _follows_by_time(view: PlatformView, before: tuple[Doubles, Ints, Ints] | None) -> tuple[Doubles, Ints, Ints]:
+def _follows_by_time(view: PlatformView, _before: object) -> tuple[Doubles, Ints, Ints]:
     """(time_h, follower, followee) of all follows, ascending in time."""
     graph = view.following
     order = np.argsort(graph.time_h, kind="stable")

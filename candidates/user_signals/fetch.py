@@ -74,9 +74,7 @@ def _of_kind(requests: Requests, kind: SignalKind, limit: int, min_favorites: in
     return Signals(request[order], code, target[order], time_h[order], times[order])
 
 
-def recent_rows(
-    index: EventIndex, viewer: Ints, now_h: Doubles, lookback_h: float, newest: int
-) -> tuple[Longs, Longs]:
+def recent_rows(index: EventIndex, viewer: Ints, now_h: Doubles, lookback_h: float, newest: int) -> tuple[Longs, Longs]:
     """(request int64 [n], place in the index int64 [n]): of each request the newest events of the last hours."""
     slots = index.slots(viewer)
     end = index.offsets[slots] + index.count(slots, now_h)
@@ -124,7 +122,7 @@ def _each_once(request: Longs, target: Ints, time_h: Doubles) -> tuple[Longs, In
     """(request, target, time of the newest, how often) of each pair."""
     order = np.lexsort((-time_h, target, request))
     pair = pair_keys(request[order].astype(np.int32), target[order])
-    known, first, times = np.unique(pair, return_index=True, return_counts=True)
+    _, first, times = np.unique(pair, return_index=True, return_counts=True)
     rows = order[first]
     return request[rows], target[rows], time_h[rows], times.astype(np.int32)
 
