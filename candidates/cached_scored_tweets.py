@@ -57,7 +57,7 @@ class CachedScoredTweets(Source):
     """
 
     sources: dict[str, dict[str, object]] = Field(
-        default_factory=lambda: {"in_network": {}, "uteg": {}},
+        default_factory=lambda: dict[str, dict[str, object]](in_network={}, uteg={}),
         description="sources whose answers are cached, each with its settings (those of the funnel, to be true to it)",
     )
     ttl_min: float = Field(3.0, gt=0, description="how long what was scored is kept, minutes")

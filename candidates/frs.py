@@ -32,7 +32,7 @@ class FRS(Source):
     """Out-of-network tweets of recommended accounts.
 
     Each source of accounts gives its best; the weighted ranker draws a source by weight, with replacement, and takes
-    its best account that is left. score = (1 − place of the account / accounts) · A(age), with the age decay of the index,
+    its best account that is left. score = (1 − place of the account / accounts) · A(age), the age decay of the index:
     A = base + (1 − base) / (1 + exp(slope · (minutes − middle))). Tweets by followed, protected or suspended accounts
     and the viewer are left out.
     """

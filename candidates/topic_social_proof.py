@@ -48,8 +48,9 @@ class TopicSocialProof(Source):
     """Tweets annotated with one of the viewer's topics, by the best score among these.
 
     consumer(c) = sum of the interests of those whose main interest is topic c; producer(c) = sum of the embeddings of
-    those who are known for it. score = cosine(consumer, tweet) + cosine(producer, tweet). A tweet has at most `max_topics` topics.
-    Retweets, replies and tweets by followed, protected or suspended accounts and the viewer are left out.
+    those who are known for it. score = cosine(consumer, tweet) + cosine(producer, tweet). A tweet has at most
+    `max_topics` topics. Retweets, replies and tweets by followed, protected or suspended accounts and the viewer are
+    left out.
     """
 
     max_followed: int = Field(

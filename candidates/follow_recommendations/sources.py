@@ -250,7 +250,7 @@ def _summed(request: Longs, account: Ints, value: Doubles) -> Accounts:
     """The sums of each pair, by request and account."""
     pair, which = np.unique(pair_keys(request.astype(np.int32), account), return_inverse=True)
     total = np.bincount(which, weights=value, minlength=pair.size)
-    return Accounts(pair >> 32, (pair & 0xFFFFFFFF).astype(np.int32), total)
+    return Accounts(pair >> 32, (pair & 0xFFFFFFFF).astype(np.int32), total.astype(np.float64))
 
 
 def _best(request: Longs, account: Ints, score: Doubles, limit: int) -> Accounts:

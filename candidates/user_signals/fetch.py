@@ -55,7 +55,9 @@ def signals_of(
     none = (np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int32), np.empty(0), np.empty(0, np.int32))
     joined = Signals(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
     order = np.argsort(joined.request, kind="stable")
-    return Signals(*(column[order] for column in joined))
+    return Signals(
+        joined.request[order], joined.kind[order], joined.target[order], joined.time_h[order], joined.times[order]
+    )
 
 
 def _of_kind(requests: Requests, kind: SignalKind, limit: int, min_favorites: int, without_blocked: bool) -> Signals:
