@@ -62,11 +62,10 @@ def signals_of(
 
 def _of_kind(requests: Requests, kind: SignalKind, limit: int, min_favorites: int, without_blocked: bool) -> Signals:
     request, target, time_h = _follows(requests, kind) if kind.event == "follow" else _events(requests, kind)
-    kept = np.flatnonzero(target >= 0)
+    known = (target >= 0) & (_repeated(requests, request, target, time_h) if kind.repeated else True)
+    kept = np.flatnonzero(known)
     request, target, time_h, times = _each_once(request[kept], target[kept], time_h[kept])
     kept = np.flatnonzero(_good(requests, kind, request, target, min_favorites))
-    if kind.repeated:
-        kept = kept[_repeated(requests, request[kept], target[kept])]
     if without_blocked and not kind.negative:
         kept = kept[~_rejected_author(requests, kind, request[kept], target[kept])]
     request, target, time_h, times = request[kept], target[kept], time_h[kept], times[kept]
@@ -147,14 +146,13 @@ def _good(requests: Requests, kind: SignalKind, request: Longs, target: Ints, mi
     return good
 
 
-def _repeated(requests: Requests, request: Longs, author: Ints) -> Bools:
-    """bool [n]: authors whose profile was visited often enough in one of the windows."""
-    index = requests.view.events("profile_click", by="viewer_author")
-    slots, now_h = index.slots(pair_keys(requests.viewer[request], author)), requests.now_h[request]
-    before = index.count(slots, now_h)
+def _repeated(requests: Requests, request: Longs, author: Ints, time_h: Doubles) -> Bools:
+    """bool [n], of visits: whether the profile was visited often enough in one of the windows."""
+    _, which = np.unique(pair_keys(request.astype(np.int32), author), return_inverse=True)
     enough = np.zeros(author.size, np.bool_)
     for days, visits in REPEATED_VISITS:
-        enough |= before - index.count(slots, now_h - days * DAY_H) >= visits
+        lately = time_h >= requests.now_h[request] - days * DAY_H
+        enough |= np.bincount(which, weights=lately, minlength=1)[which] >= visits
     return enough
 
 

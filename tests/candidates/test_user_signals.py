@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from funnel.core.batch import Requests
 from funnel.core.errors import ConfigError
 from funnel.core.tables import RETWEET
 from funnel.core.world import PlatformView
+from tests.candidates import naive
 from tests.support import altered_after, mini_view, mini_world
 
 NOW_H = 40.0
@@ -64,17 +67,17 @@ def test_a_favourite_of_a_tweet_that_few_liked_is_no_signal(requests: Requests) 
 
 
 def test_a_profile_visited_once_is_not_visited_repeatedly(requests: Requests) -> None:
-    visits = requests.view.events("profile_click", by="viewer_author")
+    view, visits = requests.view, Counter[tuple[int, int]]()
+    for row in np.flatnonzero(view.engagements["action"] == ACTION_CODE["profile_click"]):
+        viewer, tweet = int(view.engagements["viewer"][row]), naive.original(view, int(view.engagements["tweet"][row]))
+        if view.engagements["time_h"][row] < NOW_H and view.tweets["author"][tweet] != viewer:
+            visits[viewer, int(view.tweets["author"][tweet])] += 1
     found = signals_of(requests, ("repeated_profile_visit",), limit=99, without_blocked=False)
     assert found.request.size > 0
-    assert (found.times >= 2).all()
-    pairs = {(int(r), int(t)) for r, t in zip(found.request, found.target, strict=True)}
-    assert visits.keys is not None
-    for place, key in enumerate(visits.keys.tolist()):
-        viewer, author = key >> 32, key & 0xFFFFFFFF
-        before = int((visits.time_h[visits.offsets[place] : visits.offsets[place + 1]] < NOW_H).sum())
-        if viewer != author and before < 2:
-            assert (viewer, author) not in pairs
+    said = zip(found.request.tolist(), found.target.tolist(), found.times.tolist(), strict=True)
+    assert {(viewer, author): times for viewer, author, times in said} == {
+        pair: times for pair, times in visits.items() if times >= 2
+    }
 
 
 def test_what_the_viewer_rejected_is_no_click_and_who_is_blocked_is_no_signal(requests: Requests) -> None:
