@@ -92,7 +92,7 @@ def test_somebody_who_was_never_shown_anything_has_no_cache() -> None:
 def test_sources_that_do_not_exist_or_have_wrong_settings_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean 'thunder'"):
         CachedScoredTweets(sources={"thundr": {}})
-    with pytest.raises(ConfigError, match="thunder.max_result"):
+    with pytest.raises(ConfigError, match=r"thunder\.max_result"):
         CachedScoredTweets(sources={"thunder": {"max_result": 3}})
     with pytest.raises(ConfigError, match="one source"):
         CachedScoredTweets(sources={})
