@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from time import process_time
+from typing import TypeVar
 
 import numpy as np
 
@@ -38,33 +40,45 @@ from funnel.core.arrays import Array, Bools, Doubles, Longs
 from funnel.core.batch import Requests
 from funnel.core.rng import stream
 from funnel.core.segments import top_k
-from funnel.core.stage import Source
+from funnel.core.stage import BatchJob, Source
 from funnel.core.world import PlatformView
 from funnel.features.base import followed_since
 from funnel.report import TerminalProgress, console, rows_table
 from funnel.world import World
 
+T = TypeVar("T")
 RESAMPLES, BATCH = 400, 32
 WINDOW_H = 24.0
 # A world of 10,000 has far fewer engagements per tweet than Twitter: thresholds on counts are lower, as in the presets.
-SMALL = {"min_signals": 3, "min_favorites": 3, "min_degree": 5, "min_query_degree": 3, "min_cooccurrence": 2}
+SMALL: dict[str, object] = {
+    "min_signals": 3,
+    "min_favorites": 3,
+    "min_degree": 5,
+    "min_query_degree": 3,
+    "min_cooccurrence": 2,
+}
+
+
+def _made(kind: Callable[..., T], **settings: object) -> T:
+    """A stage with some settings, the others at their defaults."""
+    return kind(**settings)
 
 
 def sources(k: int) -> dict[str, Source]:
     """Every source that finds tweets out of network, `popular` first."""
-    tweet_only = {"producer_signals": (), "interested_in": False}
+    tweet_only: dict[str, object] = {"producer_signals": (), "interested_in": False}
     return {
-        "popular": Popular(max_results=k),
-        "uteg": UTEG(max_results=k),
-        "simclusters_ann": SimClustersANN(min_signals=3, max_results=k),
-        "twhin_ann": TwHINANN(max_results=k),
-        "cr_mixer": CRMixer(**SMALL, max_results=k),
-        "cr_mixer, no blue first": CRMixer(**SMALL, max_results=k, blue_verified_first=False),
-        "cr_mixer, favourites only": CRMixer(**SMALL, **tweet_only, max_results=k),
-        "frs": FRS(max_results=k),
-        "topic_social_proof": TopicSocialProof(min_signals=3, max_results=k),
-        "popular_videos": PopularVideos(),
-        "lists": Lists(),
+        "popular": _made(Popular, max_results=k),
+        "uteg": _made(UTEG, max_results=k),
+        "simclusters_ann": _made(SimClustersANN, min_signals=3, max_results=k),
+        "twhin_ann": _made(TwHINANN, max_results=k),
+        "cr_mixer": _made(CRMixer, **SMALL, max_results=k),
+        "cr_mixer, no blue first": _made(CRMixer, **SMALL, max_results=k, blue_verified_first=False),
+        "cr_mixer, favourites only": _made(CRMixer, **SMALL, **tweet_only, max_results=k),
+        "frs": _made(FRS, max_results=k),
+        "topic_social_proof": _made(TopicSocialProof, min_signals=3, max_results=k),
+        "popular_videos": _made(PopularVideos),
+        "lists": _made(Lists),
     }
 
 
@@ -108,8 +122,10 @@ def _same(first: str, second: str) -> bool:
 
 
 def _assets(world: World, progress: TerminalProgress) -> dict[str, Array]:
-    past, made = world.view(world.meta.train_until_h), {}
-    for job in (RealGraph(), SimClusters(), TwHIN()):
+    past = world.view(world.meta.train_until_h)
+    made: dict[str, Array] = {}
+    jobs: tuple[BatchJob, ...] = (RealGraph(), _made(SimClusters), TwHIN())
+    for job in jobs:
         made |= job.run(past, seed=0, progress=progress)
     return made
 

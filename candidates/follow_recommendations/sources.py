@@ -48,8 +48,8 @@ HALF_LIFE_H, ENGAGED_H, NEW_ACCOUNT_H = 24.0, 14 * 24.0, 30 * 24.0
 ENGAGEMENTS: tuple[tuple[str, float], ...] = (("favorite", 1.0), ("retweet", 1.0), ("reply", 1.0))
 PROFILE_VISIT = 0.4
 NEWEST = 1000  # events of a kind that are read
-# SALSA expansion: accounts that are expanded, edges read of each, accounts that must lead to one.
-FIRST_DEGREE, EXPANSION_EDGES, LEAST_CONNECTIONS = 10, 2000, 2
+# SALSA expansion: accounts that are expanded, edges read of each user, accounts kept of each, how many lead to one.
+FIRST_DEGREE, EXPANSION_EDGES, EXPANSION_ACCOUNTS, LEAST_CONNECTIONS = 10, 2000, 2000, 2
 # Two-hop walk: the release does not say how many; these are the top lists of graph-feature-service.
 TWO_HOP_FIRST, TWO_HOP_SECOND = 100, 512
 POPULAR_H, LATELY_H, REAL_GRAPH_LEAST = 14 * 24.0, 48.0, 0.26
@@ -142,16 +142,18 @@ def salsa_expansion(requests: Requests) -> Accounts:
     )  # fmt: skip
     groups, account, score, _ = step(
         groups, follower, weight, ever, now_h,
-        forth.offsets, forth.targets, forth.time_h, none, True, EXPANSION_EDGES, users,
+        forth.offsets, forth.targets, forth.time_h, none, True, EXPANSION_EDGES, EXPANSION_ACCOUNTS,
     )  # fmt: skip
     start = np.repeat(np.arange(now_h.size), np.diff(groups))
     other = np.flatnonzero(account != first.account[start])
     request = first.request[start[other]]
-    summed = _summed(request, account[other], score[other])
-    connections = _summed(request, account[other], np.ones(other.size)).score
+    pair, which, connections = np.unique(
+        pair_keys(request.astype(np.int32), account[other]), return_inverse=True, return_counts=True
+    )
     inputs = np.bincount(first.request, minlength=len(requests))
-    enough = np.flatnonzero(connections >= np.minimum(LEAST_CONNECTIONS, inputs)[summed.request])
-    return Accounts(summed.request[enough], summed.account[enough], summed.score[enough])
+    enough = np.flatnonzero(connections >= np.minimum(LEAST_CONNECTIONS, inputs)[pair >> 32])
+    total = np.bincount(which, weights=score[other], minlength=pair.size)
+    return Accounts(pair[enough] >> 32, (pair[enough] & 0xFFFFFFFF).astype(np.int32), total[enough].astype(np.float64))
 
 
 def two_hop(requests: Requests) -> Accounts:
