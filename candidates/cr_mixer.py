@@ -90,6 +90,9 @@ class CRMixer(Source):
     max_results: int = Field(
         400, ge=1, le=2000, description="tweets returned at most; Home asks 400 of the tweet mixer, the default is 100"
     )
+    max_ranked: int = Field(
+        2000, ge=1, description="tweets dealt out, of which verified authors' come first (MaxCandidatesToRank)"
+    )
     min_favorites: int = Field(
         10, ge=0, description="favourites of a tweet that is a key by a favourite or a retweet (user-signal-service)"
     )
@@ -140,7 +143,7 @@ class CRMixer(Source):
         key_offsets, rows = interleave(per_key, queue_offsets, found.tweet, tweets, self.max_per_key)
         tweet = found.tweet[rows]
         per_request = np.searchsorted(keys.request, np.arange(len(requests) + 1)).astype(np.int64)
-        offsets, rows = interleave(per_request, key_offsets, tweet, tweets, self.max_results)
+        offsets, rows = interleave(per_request, key_offsets, tweet, tweets, max(self.max_ranked, self.max_results))
         return self._in_order(requests, offsets, tweet[rows])
 
     def proofs(self, requests: Requests, request: int, tweet: int) -> list[tuple[str, int]]:
@@ -158,13 +161,16 @@ class CRMixer(Source):
         return list(dict.fromkeys(said))
 
     def _in_order(self, requests: Requests, offsets: Longs, tweet: Ints) -> CandidateBatch:
-        """The answer, verified authors first if so set."""
+        """The best of what was dealt out, verified authors first if so set."""
         request = np.repeat(np.arange(len(requests)), np.diff(offsets))
         if self.blue_verified_first:
             verified = requests.view.users["verified"][requests.view.tweets["author"][tweet]]
             tweet = tweet[np.lexsort((np.arange(tweet.size), ~verified, request))]
-        score = (offsets[1:][request] - np.arange(tweet.size)).astype(np.float32)
-        return CandidateBatch(requests, offsets, {"tweet": tweet, "source_score": score})
+        place = np.arange(tweet.size) - offsets[:-1][request]
+        kept = np.flatnonzero(place < self.max_results)
+        size = np.minimum(np.diff(offsets), self.max_results)
+        score = (size[request[kept]] - place[kept]).astype(np.float32)
+        return CandidateBatch.of(requests, size, tweet=tweet[kept], source_score=score)
 
     def _keys(self, requests: Requests) -> Keys:
         names = (*self.tweet_signals, *self.producer_signals)

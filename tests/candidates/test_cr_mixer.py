@@ -130,6 +130,14 @@ def test_caps_hold_by_key_and_by_request(view: PlatformView) -> None:
         assert list(result(few, r)) == list(result(all_of_them, r))[:5]
 
 
+def test_a_verified_author_from_beyond_the_cap_gets_in_before_others(view: PlatformView) -> None:
+    plain = mixer(max_results=5, blue_verified_first=False).retrieve(everybody(view))
+    blue = mixer(max_results=5).retrieve(everybody(view))
+    assert plain.counts.tolist() == blue.counts.tolist()
+    verified = [int(view.users["verified"][view.tweets["author"][batch["tweet"]]].sum()) for batch in (plain, blue)]
+    assert verified[0] < verified[1]
+
+
 def test_unknown_signals_and_engines_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean 'tweet_favorite'"):
         CRMixer(tweet_signals=("tweet_favourite",))
