@@ -35,6 +35,13 @@ _SOURCE_WORDS = {
     "popular": "popular with everybody",
     "everything": "among all recent tweets",
     "salsa": "walks from the viewer's circle lead to it",
+    "cr_mixer": "similar to what the viewer liked, followed or is interested in",
+    "frs": "from an account that the viewer might follow",
+    "lists": "from an account on one of the viewer's lists",
+    "popular_videos": "a video that many watched",
+    "backfill": "from an account that the viewer follows",
+    "cached_scored_tweets": "scored for the viewer's last page and not shown",
+    "topic_social_proof": "about a topic of the viewer",
 }
 _DONE = {"favorite": "liked", "retweet": "retweeted", "reply": "replied to", "quote": "quoted"}
 _NAMED = 5  # people in a line
@@ -196,7 +203,9 @@ def proofs(funnel: Funnel, page: Page, tweet: int, sources: Sequence[str], seed:
 
 def words_of_proof(proof: Proof) -> str:
     """The line "liked by 2 people you follow: @a, @b"; five are named at most."""
-    count, done = len(proof["users"]), _DONE.get(proof["action"], proof["action"])
+    if proof["action"] not in _DONE:  # a source's own words: what it says is no engagement of followees
+        return f"{proof['action']}: " + ", ".join(f"@{name}" for name in proof["handles"][:_NAMED])
+    count, done = len(proof["users"]), _DONE[proof["action"]]
     people = "1 person" if count == 1 else f"{count} people"
     more = ", …" if count > _NAMED else ""
     return f"{done} by {people} you follow: " + ", ".join(f"@{name}" for name in proof["handles"][:_NAMED]) + more

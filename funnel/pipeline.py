@@ -21,7 +21,7 @@ from funnel.core.errors import ConfigError, ContractError, FunnelWarning, neares
 from funnel.core.kernels.merging import merge_lists
 from funnel.core.page import MixedPages
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
+from funnel.core.stage import BatchJob, Boost, ClosesSources, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
 from funnel.features.memo import once_per
@@ -298,7 +298,7 @@ class _Run:
         started = self.clock()
         assert isinstance(slot.part, Source)
         try:
-            found = slot.part.retrieve(self.requests)
+            found = self._ask(slot.part, slot.name)
             _check_source(slot.name, found, self.requests)
         except Exception as error:
             if slot.on_error == "fail":
@@ -311,6 +311,21 @@ class _Run:
             found = found.take(self._best(found, found["source_score"], slot.quota, quality.FETCH))
         self._count(slot.name, "source", 0, len(found), started)
         return found
+
+    def _ask(self, source: Source, name: str) -> CandidateBatch:
+        """What a source finds for the requests for which no other source has closed it."""
+        gates = [slot.part for slot in self.slots if slot.part is not source and isinstance(slot.part, ClosesSources)]
+        if not gates:
+            return source.retrieve(self.requests)
+        asked = ~np.any([gate.closed(self.requests, name) for gate in gates], axis=0)
+        if asked.all():
+            return source.retrieve(self.requests)
+        rows = np.flatnonzero(asked)
+        whole = self.requests
+        found = source.retrieve(Requests(whole.viewer[rows], whole.now_h[rows], whole.view, whole.seed))
+        counts = np.zeros(len(whole), np.int64)
+        counts[rows] = found.counts
+        return CandidateBatch.of(whole, counts, **{column: found[column] for column in found.names})
 
     def _merge(self, names: list[str], lists: list[CandidateBatch]) -> None:
         """Every tweet once a request, in order of id, with the scores of all sources that found it."""

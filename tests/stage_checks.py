@@ -68,6 +68,10 @@ SMALL: dict[str, object] = {
     "originals_percent": 20,
     "max_followers": 8,
     "cuts": {"*": 20},
+    "min_favorites": 1,
+    "min_degree": 0,
+    "min_video_s": 0.0,
+    "ttl_min": 600.0,
 }
 # Columns of other stages that stand for something: the values that they can have.
 CODES: dict[str, tuple[float, ...]] = {"visibility.verdict": (-1.0, 1.0, 10.0, 16.0)}

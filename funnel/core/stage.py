@@ -86,6 +86,14 @@ class GivesProofs(Protocol):
         """(action, user): who did what with the tweet, by weight in the question of request number `request`."""
 
 
+@runtime_checkable
+class ClosesSources(Protocol):
+    """A source that can make it needless to ask another one for some requests."""
+
+    def closed(self, requests: Requests, source: str) -> Bools:
+        """bool [R]: requests for which the source of that name is not asked."""
+
+
 class Filter(Stage):
     """Decides what stays, row by row unless it says list-wise; the reason of a removal is the stage's name.
 

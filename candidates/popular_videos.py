@@ -1,0 +1,73 @@
+"""Popular videos: what most viewers watched to the half lately, the same for everybody.
+
+Stands in for the ExploreRanker of twitter/the-algorithm (home-mixer/…/candidate_pipeline/
+ScoredTweetsPopularVideosCandidatePipelineConfig.scala), which is not published: it gives 40 tweets of the immersive
+video feed.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from candidates.retrieval import (
+    PerMoment,
+    action_codes,
+    joined,
+    moments,
+    ranked,
+    recent_engagements,
+    showable,
+    tweet_window,
+)
+from funnel.core.arrays import Floats, Ints, Longs
+from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.segments import top_k
+from funnel.core.stage import STRICT, Source
+from funnel.core.world import PlatformView
+
+
+@dataclass(config=STRICT, kw_only=True)
+class PopularVideos(Source):
+    """Tweets with a video by how often it was watched to the half, half of that counting after `half_life_h`.
+
+    Watching a retweet is watching what it carries; authors do not count. Retweets, replies and tweets by protected or
+    suspended accounts are left out. In a world whose videos are not watched there are none.
+    """
+
+    signal: tuple[str, ...] = Field(("video_playback50",), min_length=1, description="engagements that are counted")
+    min_video_s: float = Field(10.0, ge=0, description="shortest video, seconds (user-signal-service: 10)")
+    half_life_h: float = Field(24.0, gt=0, description="half-life of a playback's weight, hours; ours")
+    max_age_h: float = Field(48.0, gt=0, le=8760, description="oldest tweet, hours; ours")
+    max_results: int = Field(40, ge=1, description="tweets returned at most (ScoredTweetsParam.scala)")
+
+    def __post_init__(self) -> None:
+        action_codes("popular_videos.signal", self.signal)
+
+    @cached_property
+    def _best(self) -> PerMoment[tuple[Ints, Floats]]:
+        return PerMoment()
+
+    def retrieve(self, requests: Requests) -> CandidateBatch:
+        """Columns `tweet` int32 and `source_score` float32 > 0, best first."""
+        found: list[tuple[Longs, Ints, Floats]] = []
+        for now_h, asked in moments(requests):
+            tweet, score = self._best.get(requests.view, now_h, self._count)
+            found.append((np.repeat(asked, tweet.size), np.tile(tweet, asked.size), np.tile(score, asked.size)))
+        return ranked(requests, *joined(found))
+
+    def _count(self, view: PlatformView, now_h: float) -> tuple[Ints, Floats]:
+        (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
+        codes = action_codes("popular_videos.signal", self.signal)
+        recent = recent_engagements(view, codes, now_h, int(first), self.max_age_h)
+        weight = np.exp2((recent.time_h - now_h) / self.half_life_h)
+        total = np.bincount(recent.tweet - first, weights=weight, minlength=int(end - first)).astype(np.float32)
+        total[~showable(view, int(first), int(end)) | (view.tweets["video_s"][first:end] < self.min_video_s)] = 0
+        total[view.tweets["video_s"][first:end] <= 0] = 0
+        known = np.flatnonzero(total)
+        tweet, score = (known + first).astype(np.int32), total[known]
+        best = top_k(np.array([0, known.size]), score, tweet, self.max_results)
+        return tweet[best], score[best]
