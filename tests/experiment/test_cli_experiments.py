@@ -29,7 +29,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
         return really(name, world, settings=settings)  # type: ignore[arg-type]
 
     really = compose.load_funnel
-    monkeypatch.setattr(World, "load", staticmethod(lambda *_, **__: tiny()))
+    world = tiny()  # loaded by `World.load`, which is about to be another
+    monkeypatch.setattr(World, "load", staticmethod(lambda *_, **__: world))
     monkeypatch.setattr(compose, "load_funnel", load)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("NO_COLOR", "1")

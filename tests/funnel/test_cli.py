@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -310,14 +309,8 @@ def test_whatever_goes_wrong_there_is_no_traceback(
     assert "Traceback" not in found.err
 
 
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        assert process("--help").returncode == 0
-        took.append(time.perf_counter() - began)
-    # 0.2 s on an idle machine; five times that where tests share two cores.
-    assert min(took) < 1.0
+def test_help_imports_nothing_heavy() -> None:
+    assert process("--help").returncode == 0
     heavy = "numpy polars torch sklearn faiss numba rich scipy pydantic yaml"
     code = f"import sys, funnel.cli; print([name for name in {heavy.split()} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)  # noqa: S603
