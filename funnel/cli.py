@@ -1,4 +1,4 @@
-"""The `funnel` command: simulate, explain, diff, compare, ablate, train, parity, loop, `world …` and `list …`.
+"""The `funnel` command: simulate, explain, diff, compare, ablate, study, train, parity, loop, `world …` and `list …`.
 
 Results go to stdout; progress, notes, warnings and errors go to stderr. With `--json` stdout is JSON and nothing
 else. Exit codes: 0, 2 for bad input or a failing disk (one paragraph on stderr), 130 after Ctrl-C, 1 for anything

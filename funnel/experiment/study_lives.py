@@ -111,7 +111,7 @@ def _gone_dark(lives: Mapping[Cell, list[list[dict[str, float]]]]) -> list[str]:
         lit = [sum(isfinite(day[_ALWAYS]) for day in days) for days in worlds if not isfinite(days[-1][_ALWAYS])]
         if lit:
             what = f"in {len(lit)} of {len(worlds)} worlds nobody is shown anything by the last day"
-            found.append(f"{cell.name}: {what} ({min(lit)} to {max(lit)} days have pages at all)")
+            found.append(f"{cell.name}: {what} (days with any page: {min(lit)} at least, {max(lit)} at most)")
     return found
 
 
