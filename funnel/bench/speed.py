@@ -59,7 +59,7 @@ def speed(
 
 def _round(funnel: Funnel, viewers: Ints, size: int) -> tuple[float, list[StageCount]]:
     """(processor seconds, what each stage did) of all viewers, so many at a time."""
-    view = funnel.world.view(assets=funnel.assets)
+    view = funnel.world.view(assets=funnel.assets_at(funnel.world.meta.end_h))
     total: dict[str, StageCount] = {}
 
     def work() -> None:

@@ -207,7 +207,7 @@ class _Work:
             out / "reference", scene, viewers, size=PAGE, seed=seed, progress=progress
         )  # fmt: skip
         self.judge = Judge(scene, viewers, reference, later_lists(scene, viewers), seed)
-        self.view = funnel.world.view(scene.at_h, assets=funnel.assets)
+        self.view = funnel.world.view(scene.at_h, assets=funnel.assets_at(scene.at_h))
         self.size = _page_size(funnel, viewers, self.view, seed)
         self.parts = [viewers[first : first + PART_VIEWERS] for first in range(0, viewers.size, PART_VIEWERS)]
 

@@ -263,7 +263,7 @@ def logged_choices(
 
 def choices(policy: Policy, logged: LoggedChoices, *, seed: int = 0, progress: Progress = SILENT) -> Longs:
     """int64 [P]: of each page the place in `logged.rows` of the tweet that the policy chooses; −1 if it removes all."""
-    view = policy.funnel.world.view(assets=policy.funnel.assets)
+    view = policy.funnel.world.view(assets=policy.funnel.assets_at(policy.funnel.world.meta.end_h))
     chosen = np.full(logged.first.size, -1, np.int64)
     with progress.bar(f"choices of {policy.name}", logged.first.size) as bar:
         for begin, end in _runs(logged.offsets):

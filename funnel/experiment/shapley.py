@@ -131,7 +131,7 @@ class _Game:
         self.plain = funnel
         self.funnel = with_stages(funnel, remembering(funnel.stages), funnel.name)
         self.viewers, self.scene, self.seed, self.size, self.ways = viewers, scene, seed, size, ways
-        self.view: PlatformView = funnel.world.view(scene.at_h, assets=funnel.assets)
+        self.view: PlatformView = funnel.world.view(scene.at_h, assets=funnel.assets_at(scene.at_h))
         self.sources = {slot.name for slot in funnel.stages if isinstance(slot.part, Source)}
         self.file = file
         self._about: dict[str, Any] = {"viewers": int(viewers.size), "size": size}

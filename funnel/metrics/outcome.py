@@ -165,7 +165,7 @@ def collect(
     funnel.ensure_trained(progress=progress)
     if funnel.world.hash != scene.world.hash:
         raise ConfigError(f"funnel {funnel.name!r}", f"is on world {funnel.world.name!r}, not {scene.world.name!r}")
-    view = view if view is not None else funnel.world.view(scene.at_h, assets=funnel.assets)
+    view = view if view is not None else funnel.world.view(scene.at_h, assets=funnel.assets_at(scene.at_h))
     stages = stage_list(funnel)
     sources = tuple(name for name, kind in stages if kind == "source")
     looking = tuple(looks)
