@@ -1,9 +1,9 @@
 """Variants of a funnel in which a stage is left out, or another takes its place.
 
-A variant shares the stages of its funnel, and with them all that they learnt: nothing here learns again, unless a batch
-job is left out (`funnel.experiment.jobs`). What takes the place of a ranker:
+A variant shares the stages of its funnel, and with them all that they learnt: nothing here learns again. What takes
+the place of a ranker:
 
-    removed   nobody: all candidates go on, in no order of its own
+    removed   nobody: all candidates go on, in no order of its own; filters that cut by its score go with it
     random    a number drawn for the viewer, the tweet and the moment
     oracle    the true value, as if the tweet were shown on top
     light     (of the heavy ranker) the light ranker's score
@@ -129,7 +129,10 @@ def left_out(funnel: Funnel, which: Sequence[tuple[str, str]], scene: Scene) -> 
         how = next(ways[name] for name in heads if name in ways)
         ways |= dict.fromkeys(heads, how)
     kept: list[Slot] = []
+    cuts = {cut for slot in funnel.stages if ways.get(slot.name) == REMOVED for cut in _filters_by(funnel, slot)}
     for slot in funnel.stages:
+        if slot.name in cuts:
+            continue
         if slot.name not in ways:
             kept.append(slot)
         else:
@@ -140,7 +143,7 @@ def left_out(funnel: Funnel, which: Sequence[tuple[str, str]], scene: Scene) -> 
 def with_stages(funnel: Funnel, stages: Sequence[Slot], name: str) -> Funnel:
     """A funnel of other stages with what this one has learnt."""
     made = Funnel(name, about=funnel.about, world=funnel.world, jobs=funnel.jobs, stages=stages)
-    made.assets, made.trained = funnel.assets, True
+    made.assets, made.trained, made.learnt_seed = funnel.assets, True, funnel.learnt_seed
     return made
 
 
@@ -156,6 +159,12 @@ def ranker_of(funnel: Funnel) -> list[str]:
     return [*heads, last.name]
 
 
+def _filters_by(funnel: Funnel, slot: Slot) -> list[str]:
+    """Filters that go by what a scorer says, such as cuts by the light ranker's score: they go with it."""
+    said = set(slot.part.adds) if isinstance(slot.part, Scorer) else set()
+    return [one.name for one in funnel.stages if isinstance(one.part, Filter) and said & set(one.part.needs)]
+
+
 def _ways(funnel: Funnel, slot: Slot, scene: Scene) -> list[str]:
     part = slot.part
     truth = [ORACLE] if scene.has_truth else []
@@ -164,7 +173,8 @@ def _ways(funnel: Funnel, slot: Slot, scene: Scene) -> list[str]:
     if slot.name in ranker_of(funnel):
         earlier = [one for one in funnel.stages if isinstance(one.part, Scorer) and "light_score" in one.part.adds]
         return [RANDOM, *([LIGHT] if earlier else []), *truth]
-    return [REMOVED, RANDOM, *truth] if slot.keep is not None else [REMOVED]
+    ranks = "light_score" in part.adds and bool(_filters_by(funnel, slot))
+    return [REMOVED, RANDOM, *truth] if slot.keep is not None or ranks else [REMOVED]
 
 
 def _in_place_of(slot: Slot, how: str, heads: Sequence[str], scene: Scene) -> list[Slot]:

@@ -15,7 +15,7 @@ import numpy as np
 from funnel.compose import Slot
 from funnel.core.arrays import Array, Ints
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import Scorer
+from funnel.core.stage import Filter, Scorer
 from funnel.core.world import PlatformView
 from funnel.metrics.creators import beside_chronological
 from funnel.metrics.looks import BEST, Lists, ndcg, scored_rows, true_best, whereabouts
@@ -28,6 +28,7 @@ from funnel.world import World
 
 PAGE = 35  # tweets of a reference page: for_you_server_max_results, twitter/the-algorithm, ForYouParam.scala
 LIGHT = "light_score"
+CUT = 400  # candidates of a light ranker's list, where what goes on is cut source by source
 FULL_POOL_VIEWERS = 200  # the next ranker scores all candidates of so many viewers
 
 
@@ -125,14 +126,22 @@ def later_lists(scene: Scene, viewers: Ints) -> Lists | None:
 
 
 def _uncut(funnel: Funnel) -> tuple[Funnel | None, int]:
-    """The funnel whose light ranker scores and keeps all, and how many it kept; None if there is no such ranker."""
+    """The funnel whose light ranker scores and keeps all, and how many are kept; None if there is no such ranker.
+
+    Where filters cut by the light ranker's score instead, source by source, they are left out and the count is `CUT`.
+    """
     for place, slot in enumerate(funnel.stages):
-        if isinstance(slot.part, Scorer) and slot.keep is not None and LIGHT in slot.part.adds:
-            stages = list(funnel.stages)
-            stages[place] = Slot(slot.name, slot.use, slot.part)
-            made = Funnel(f"{funnel.name}, all ranked", about="", world=funnel.world, jobs=funnel.jobs, stages=stages)
-            made.assets, made.trained = funnel.assets, funnel.trained
-            return made, slot.keep
+        if not isinstance(slot.part, Scorer) or LIGHT not in slot.part.adds:
+            continue
+        after = funnel.stages[place:]
+        cuts = [other for other in after if isinstance(other.part, Filter) and LIGHT in other.part.needs]
+        if slot.keep is None and not cuts:
+            break
+        stages = [other for other in funnel.stages if other not in cuts]
+        stages[place] = Slot(slot.name, slot.use, slot.part)
+        made = Funnel(f"{funnel.name}, all ranked", about="", world=funnel.world, jobs=funnel.jobs, stages=stages)
+        made.assets, made.trained, made.learnt_seed = funnel.assets, funnel.trained, funnel.learnt_seed
+        return made, slot.keep or CUT
     return None, 0
 
 
