@@ -150,6 +150,8 @@ class WorldTables:
         }
         self._index_dir = index_dir
         self._indices: dict[tuple[str, str], EventIndex] = {}
+        self._shared: dict[str, object] = {}
+        self._of_the_world_before: dict[str, object] = {}
         self._texts_of: Callable[[Longs], list[str] | None] = self._texts_in_table
         self._texts_known = self.count("tweets")
 
@@ -168,8 +170,6 @@ class WorldTables:
     def _texts_in_table(self, tweets: Longs) -> list[str] | None:
         text = self.table("texts")["text"]
         return text[tweets].tolist() if text.size == self.count("tweets") else None
-        self._shared: dict[str, object] = {}
-        self._of_the_world_before: dict[str, object] = {}
 
     def table(self, name: str) -> Columns:
         """All rows of one table; an absent one has no rows."""
