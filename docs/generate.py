@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by docs/generate.py (`make docs`); edits are lost. -->\n"
 MAP_FUNNEL = "twitter_2023"
 COMMANDS = (
-    "simulate", "loop", "explain", "diff", "compare", "ablate", "train", "train random-data", "train heavy", "parity",
+    "simulate", "loop", "explain", "diff", "compare", "ablate", "attribute", "off-policy", "train", "train random-data",
+    "train heavy", "parity",
     "world build", "world import", "world describe", "world list",
     "list stages", "list features", "list metrics", "list funnels", "list worlds",
 )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
-from funnel import cli_experiments
+from funnel import cli_attribute, cli_experiments
 from funnel.core.errors import ConfigError, FunnelError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(world_app, name="world")
 app.add_typer(list_app, name="list")
 cli_experiments.register(app, list_app)
+cli_attribute.register(app)
 
 WorldOption = Annotated[str, typer.Option("--world", help="A world's name, or a world folder or YAML file.")]
 FunnelOption = Annotated[

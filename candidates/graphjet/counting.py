@@ -10,12 +10,13 @@ import numpy as np
 
 from candidates.graphjet.edges import FAVORITE, UNFAVORITE
 from candidates.graphjet.reading import Reading, StoreArrays, left_degree, newest_edges, tweet_of, type_of
-from candidates.kernels import best_rows, mark_network
+from candidates.kernels import best_rows
 from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 
 # Bits of a tweet's note about one seed: types already counted (9), unfavourited, among the proofs; then last type + 1.
 _UNFAVORITED, _PROVED, _LAST_TYPE, _SEED = 1 << 9, 1 << 10, 11, 16
+_OWN = 1 << 40  # of a tweet's last number: the viewer has touched it
 PROOF_SLOTS = 4  # types of proof at most, counted in 16 bits each
 
 
@@ -141,7 +142,7 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     """Dense cells over the window with a touched list; a tweet's four numbers share half a cache line.
 
     cells: the sum (float64 of float32 weights: 1,000 of them add up without rounding, in any order), the note about the
-    seed at hand, proofs by type, proofs of any type (times 2, plus 1 if touched).
+    seed at hand, proofs by type, proofs of any type (times 2, plus 1 if touched, plus `_OWN`).
     """
     left_offsets = a.left_offsets
     start = a.start
@@ -155,8 +156,8 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         width = max(width, last[r] - first[r])
     cells = np.zeros((width, 4), np.int64)
     total = cells.view(np.float64)
-    network, touched = np.full(hidden.size, -1, np.int64), np.empty(width, np.int64)
-    own = np.full(width, -1, np.int64)
+    # One byte a user: bit 0 hidden, bit 1 in the viewer's network.
+    barred, touched = hidden.astype(np.uint8), np.empty(width + 1, np.int64)
     edges = np.empty(max_edges, np.int32)
     score, tweet = np.empty(width, np.float32), np.empty(width, np.int32)
     out_request = np.empty(viewer.size * min(k, width), np.int64)
@@ -166,7 +167,11 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         since, until, own_since = low[r], high[r], own_low[r]
         if seed_offsets[r] == seed_offsets[r + 1]:
             continue
-        mark_network(network, r, follow_offsets, follow_targets, follow_times, viewer[r], now[r])
+        barred[viewer[r]] |= 2
+        for edge in range(follow_offsets[viewer[r]], follow_offsets[viewer[r] + 1]):
+            if follow_times[edge] < now[r]:
+                barred[follow_targets[edge]] |= 2
+        count = 0
         mine = np.empty(
             left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, own_since, until, viewer[r]),
             np.int32,
@@ -178,8 +183,10 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         ):
             t = tweet_of(mine[e])
             if first[r] <= t < last[r]:
-                own[t - first[r]] = r
-        count = 0
+                if not cells[t - first[r], 3]:
+                    touched[count] = t - first[r]
+                    count += 1
+                cells[t - first[r], 3] = 1 | _OWN
         for s in range(seed_offsets[r], seed_offsets[r + 1]):
             for e in range(
                 newest_edges(
@@ -199,10 +206,10 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
                 again = ((note >> _LAST_TYPE) & 15) == kind + 1 if runs else note & bit != 0
                 if again or not counted & bit or (kind == FAVORITE and note & _UNFAVORITED):
                     continue
-                if not cells[at, 3] & 1:
-                    touched[count] = at
-                    count += 1
-                    cells[at, 3] = 1
+                # Without a branch, which would wait for the cell to come from memory.
+                touched[count] = at
+                count += 1 - (cells[at, 3] & 1)
+                cells[at, 3] |= 1
                 total[at, 0] += weight[s]
                 if slot[kind] >= 0 and not note & bit and seed[s] != author[t]:
                     cells[at, 2] += np.int64(1) << (16 * slot[kind])
@@ -213,17 +220,22 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         n = 0
         for i in range(count):
             at = touched[i]
+            if cells[at, 3] & _OWN:
+                cells[at, 0], cells[at, 2], cells[at, 3] = 0, 0, 0
+                continue
             writer, enough = author[first[r] + at], cells[at, 3] >> 1
             if not together:
                 enough, by_type = 0, cells[at, 2]
                 for _ in range(PROOF_SLOTS):
                     enough = max(enough, by_type & 0xFFFF)
                     by_type >>= 16
-            if enough >= min_proofs and network[writer] != r and own[at] != r and not hidden[writer]:
+            if enough >= min_proofs and not barred[writer]:
                 score[n], tweet[n] = total[at, 0], first[r] + at
                 n += 1
             cells[at, 0], cells[at, 2], cells[at, 3] = 0, 0, 0
-        cells[touched[:count], 1] = 0
+        barred[viewer[r]] &= 1
+        for edge in range(follow_offsets[viewer[r]], follow_offsets[viewer[r] + 1]):
+            barred[follow_targets[edge]] &= 1
         for row in best_rows(score[:n], tweet[:n], k):
             out_request[found], out_tweet[found], out_score[found] = r, tweet[row], score[row]
             found += 1

@@ -276,7 +276,11 @@ def newest_edges(
     for segment in range(sealed - 1, -1, -1):
         if low[segment] >= high[segment]:
             continue
-        begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
+        if low[segment] <= 0 and high[segment] >= TICK_LIMIT:
+            begin = start[segment] + left_offsets[user, segment]
+            end = start[segment] + left_offsets[user + 1, segment]
+        else:
+            begin, end = left_range(left_offsets, start, ticks, segment, user, low[segment], high[segment])
         begin = max(begin, end - (out.size - found))
         for at in range(end - 1, begin - 1, -1):
             out[found] = packed[at]

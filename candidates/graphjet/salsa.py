@@ -338,7 +338,7 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
             whole = whole and since[segment] <= 0 and until[segment] >= TICK_LIMIT
         distinct, total, known, degree = 0, 0, np.int64(-1), np.int64(0)
         for step in range(rounds):
-            base = np.int64(step) * 2 * most
+            base = np.int64(step) << 33  # draws of a walk do not depend on how many others there are
             # All walks make one step before any makes the next: their reads of memory do not wait for each other.
             for w in range(n):
                 drawn = draw(keys[r], base + w)
@@ -390,7 +390,7 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                 for w in range(n):
                     if edge[w] == -1:
                         continue
-                    tweet, drawn = node[w], draw(keys[r], base + most + w)
+                    tweet, drawn = node[w], draw(keys[r], base + (np.int64(1) << 32) + w)
                     if not whole:
                         at[w] = _user_of_tweet(
                             right_offsets, start, ticks, pointers, left_offsets, owners, owner_start,

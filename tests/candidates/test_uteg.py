@@ -11,11 +11,13 @@ from candidates.graphjet import edges
 from candidates.graphjet.counting import second_degree
 from candidates.graphjet.store import BipartiteStore
 from candidates.uteg import UTEG
+from funnel import explain
 from funnel.core.actions import ACTION_CODE
 from funnel.core.batch import Requests
 from funnel.core.errors import ConfigError
 from funnel.core.stage import GivesProofs
 from funnel.core.world import PlatformView
+from funnel.pipeline import Funnel
 from tests.candidates import naive
 from tests.candidates.planted import with_random_assets
 from tests.support import mini_view
@@ -154,3 +156,22 @@ def test_proofs_must_count() -> None:
         UTEG(social_proof=("quote",), counted=("favorite",))
     with pytest.raises(ConfigError, match="did you mean 'quote'"):
         UTEG(counted=("qoute",))
+
+
+def test_an_explanation_names_the_followees_who_stand_behind_a_tweet(trained: Funnel) -> None:
+    pages, named = trained.run(range(20), seed=0), 0
+    for viewer in range(20):
+        for row in pages.of(viewer).rows:
+            if "uteg" not in row["sources"]:  # type: ignore[operator]
+                continue
+            said = explain.explain(trained, pages, viewer, int(str(row["tweet"])))
+            (proof,) = [proof for proof in said["proofs"] if proof["source"] == "uteg"]
+            assert proof["action"] == "favorite"
+            follows = trained.world.tables.following.neighbours(viewer)
+            assert set(proof["users"]) <= set(follows.tolist())
+            assert proof["handles"] == trained.world.handles(np.array(proof["users"]))
+            people = "1 person" if len(proof["users"]) == 1 else f"{len(proof['users'])} people"
+            line = f"uteg: liked by {people} you follow: @{proof['handles'][0]}"
+            assert any(words.startswith(line) for words in explain.words(said))
+            named += 1
+    assert named > 0
