@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.arrays import Array, Floats, Ints, Longs, distinct
 from funnel.core.kernels import helper, kernel
 from funnel.core.progress import Progress
 from funnel.core.rng import stream
@@ -71,7 +71,7 @@ def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose
     theta = draws.random((relations, d), np.float32) if recipe.as_released else np.zeros((relations, d), np.float32)
     # Beside each vector stands its Adagrad state, one number a row.
     squares, theta_squares = np.zeros(entities, np.float32), np.zeros(relations, np.float32)
-    pools = [np.unique(edges.right[begin:end]) for begin, end in zip(edges.offsets, edges.offsets[1:], strict=False)]
+    pools = [distinct(edges.right[begin:end]) for begin, end in zip(edges.offsets, edges.offsets[1:], strict=False)]
     uniform = 0 if recipe.as_released else recipe.uniform
     with (
         progress.bar(f"TwHIN ({purpose.rpartition('.')[2]})", recipe.examples) as bar,
@@ -79,17 +79,17 @@ def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose
     ):
         for chunks, relation in _steps(edges.offsets, recipe.examples, draws):
             left, right = edges.left[chunks], edges.right[chunks]
-            other = [draws.choice(pools[r], CHUNK) for r in relation] if uniform else [right[0]] * relation.size
+            other = _drawn(pools, relation, draws) if uniform else np.repeat(right[:1], relation.size, axis=0)
             parts = np.array_split(np.arange(relation.size), min(recipe.threads, relation.size))
             work = [
                 pool.submit(
-                    _gradients, left[part], right[part], np.stack(other)[part], relation[part], x, theta,
+                    _gradients, left[part], right[part], other[part], relation[part], x, theta,
                     recipe.negatives, uniform, recipe.as_released,
                 ) for part in parts
             ]  # fmt: skip
             found = [job.result() for job in work]
             by_left, by_right, by_other, by_theta = (np.concatenate([part[k] for part in found]) for k in range(4))
-            who = np.concatenate([left.ravel(), right.ravel(), np.stack(other).ravel()[: by_other.size // d]])
+            who = np.concatenate([left.ravel(), right.ravel(), other.ravel()[: by_other.size // d]])
             slope = np.concatenate([part.reshape(-1, d) for part in (by_left, by_right, by_other)])
             updates = [
                 pool.submit(_updated, who, slope, x, squares, recipe.learning_rate, shard, recipe.threads)
@@ -107,6 +107,14 @@ def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose
     absent[edges.left] = absent[edges.right] = False
     x[absent] = 0.0
     return Embedding(x, theta)
+
+
+def _drawn(pools: list[Ints], relation: Longs, draws: np.random.Generator) -> Ints:
+    """int32 [c, CHUNK]: entities drawn evenly from those that each chunk's relation has on its right."""
+    sizes = np.array([pool.size for pool in pools])
+    starts = np.cumsum(sizes) - sizes
+    place = draws.integers(0, sizes[relation][:, None], (relation.size, CHUNK))
+    return np.concatenate(pools)[starts[relation][:, None] + place]
 
 
 def _steps(offsets: Longs, examples: int, draws: np.random.Generator) -> Iterator[tuple[Longs, Longs]]:

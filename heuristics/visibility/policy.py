@@ -66,24 +66,24 @@ def verdicts(
     return verdict, decided
 
 
-def dropped(batch: CandidateBatch) -> Bools:
-    """bool [n]: whether the rules as published drop the candidate; batch: with NEEDS."""
-    verdict: Bools = verdicts(batch)[0] >= DROP
+def dropped_by(facts: Longs, concerned: Longs) -> Bools:
+    """bool [n]: whether the rules as published drop a tweet with these FACTS for whom these BITS hold."""
+    verdict: Bools = _judge(facts, concerned, np.ones(len(RULES), np.bool_), *_TABLE)[0] >= DROP
     return verdict
 
 
 # Bits of whom a rule concerns, and of the level: a rule applies where all of its bits are set.
-_BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS))}
+BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS))}
 # For each rule: the bit of its fact, whom it concerns, its verdict.
 _TABLE: tuple[Longs, Longs, Longs] = (
     np.array([FACT_BIT[rule.fact] for rule in RULES]),
-    np.array([_BITS[rule.who] | (_BITS[RECOMMENDATIONS] if rule.level == RECOMMENDATIONS else 0) for rule in RULES]),
+    np.array([BITS[rule.who] | (BITS[RECOMMENDATIONS] if rule.level == RECOMMENDATIONS else 0) for rule in RULES]),
     np.array([rule.verdict for rule in RULES]),
 )
 
 
 def _concerned(batch: CandidateBatch) -> Longs:
-    """int64 [n]: which of _BITS hold of viewer and tweet."""
+    """int64 [n]: which of BITS hold of viewer and tweet."""
     view, viewer, author = batch.requests.view, batch.viewer, batch["author"]
     foreign = ~batch["in_network"]
     other = batch["original_author"] != viewer
@@ -99,7 +99,7 @@ def _concerned(batch: CandidateBatch) -> Longs:
         RECOMMENDATIONS: foreign,
     }
     bits = np.zeros(len(batch), np.int64)
-    for name, bit in _BITS.items():
+    for name, bit in BITS.items():
         bits |= holds[name] * np.int64(bit)
     return bits
 
