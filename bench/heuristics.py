@@ -3,9 +3,10 @@
     python -m bench.heuristics [--world small] [--funnel twitter_2023] [--candidates 1500]
 
 Each request has so many tweets of the last two days drawn by lot instead of the funnel's sources, and lots instead of
-its rankers, of which a cut stays; then come the funnel's own filters, verdicts, boosts and selectors, with the features that
-they need. In the same run the same stages work as if every filter gathered all columns anew (`times_eager`), and author
-diversity on 400 candidates a request is compared with one sort of the whole batch by (request, author, score, tweet).
+its rankers, of which a cut stays; then come the funnel's own filters, verdicts, boosts and selectors, with the
+features that they need. In the same run the same stages work as if every filter gathered all columns anew
+(`times_eager`), and author diversity on 400 candidates a request is compared with one sort of the whole batch by
+(request, author, score, tweet).
 """
 
 from __future__ import annotations

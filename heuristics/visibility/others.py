@@ -8,24 +8,22 @@ from funnel.core.arrays import Array, Bools, Doubles, Ints, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import first_not_before
-from funnel.core.tables import REPLY, RETWEET, TWEET_LABELS
-from heuristics.visibility.policy import BITS, dropped_by
-from heuristics.visibility.rules import CONDITIONS, FACT_BIT, RECOMMENDATIONS
-
-_EXCLUSIVE, _KEYWORD, _MUTED, _BLOCKS, _BLOCKED, _PROTECTED, _SUSPENDED = (
-    1 << FACT_BIT[name]
-    for name in (
-        "exclusive_hidden", "muted_keyword", "muted", "viewer_blocks", "blocked_by", "protected_hidden",
-        "author_suspended",
-    )
-)  # fmt: skip
-_TWEET_LABELS, _AUTHOR_LABELS = len(CONDITIONS), len(CONDITIONS) + len(TWEET_LABELS)
-_ANYBODY, _OTHER, _STRANGER, _NO_FRIEND, _UNWANTED, _FOREIGN = (
-    BITS[who]
-    for who in (
-        "anybody", "not_author", "not_follower", "not_friend_of_reply", "sensitive_unwanted", RECOMMENDATIONS,
-    )
-)  # fmt: skip
+from funnel.core.tables import REPLY, RETWEET
+from heuristics.visibility.policy import (
+    AUTHOR_SHIFT,
+    BLOCKED,
+    BLOCKS,
+    EXCLUSIVE,
+    KEYWORD,
+    MUTED,
+    PROTECTED,
+    SUSPENDED,
+    TWEET_SHIFT,
+    dropped_by,
+    gave,
+    linked,
+    whom_it_concerns,
+)
 
 
 def dropped_for(batch: CandidateBatch, rows: Longs, tweet: Ints) -> Bools:
@@ -54,24 +52,6 @@ def dropped_for(batch: CandidateBatch, rows: Longs, tweet: Ints) -> Bools:
         keywords.offsets, keywords.time_h, keywords.row, feedback["word"], *words,
     )  # fmt: skip
     return dropped_by(facts, concerned)
-
-
-@helper
-def _linked(offsets: Longs, targets: Ints, times: Doubles, source: int, target: int, now: float) -> bool:
-    """Whether an edge stands before now."""
-    at = first_not_before(targets, offsets[source], offsets[source + 1], target)
-    return at < offsets[source + 1] and targets[at] == target and times[at] < now
-
-
-@helper
-def _gave(offsets: Longs, times: Doubles, rows: Ints, about: Ints, giver: int, whom: int, now: float) -> bool:
-    """Whether one of the giver's events before now is about somebody."""
-    for e in range(offsets[giver], offsets[giver + 1]):
-        if times[e] >= now:
-            return False
-        if about[rows[e]] == whom:
-            return True
-    return False
 
 
 @helper
@@ -120,45 +100,36 @@ def _facts_of(  # noqa: PLR0912 — the conditions of the rules, one after the o
         of_author = _labels(user_label_offsets, user_label_h, user_label_rows, user_label, writer, now)
         if writer != by:
             of_author |= _labels(user_label_offsets, user_label_h, user_label_rows, user_label, by, now)
-        found = (found << _TWEET_LABELS) | (of_author << _AUTHOR_LABELS)
-        inside = by == me or _linked(follow_offsets, follow_targets, follow_h, me, by, now)
+        found = (found << TWEET_SHIFT) | (of_author << AUTHOR_SHIFT)
+        inside = by == me or linked(follow_offsets, follow_targets, follow_h, me, by, now)
         first = root[original]
         of_root = first >= 0 and exclusive[first]
         if of_root or exclusive[original]:
             whose = author[first] if of_root else writer
-            if whose != me and not _linked(paid_offsets, paid_targets, paid_h, me, whose, now):
-                found |= _EXCLUSIVE
+            if whose != me and not linked(paid_offsets, paid_targets, paid_h, me, whose, now):
+                found |= EXCLUSIVE
         for m in range(keyword_offsets[me], keyword_offsets[me + 1]):
             if keyword_h[m] >= now:
                 break
             muted = word[keyword_rows[m]]
             if _has_word(word_offsets, words, original, muted) or _has_word(word_offsets, words, tweet, muted):
-                found |= _KEYWORD
+                found |= KEYWORD
                 break
         if protected[by] and not inside:
-            found |= _PROTECTED
+            found |= PROTECTED
         for whom in (by, writer):
             if suspended[whom]:
-                found |= _SUSPENDED
-            if _gave(mute_offsets, mute_h, mute_rows, about, me, whom, now):
-                found |= _MUTED
-            if _gave(block_offsets, block_h, block_rows, about, me, whom, now):
-                found |= _BLOCKS
-            if _gave(block_offsets, block_h, block_rows, about, whom, me, now):
-                found |= _BLOCKED
+                found |= SUSPENDED
+            if gave(mute_offsets, mute_h, mute_rows, about, me, whom, now):
+                found |= MUTED
+            if gave(block_offsets, block_h, block_rows, about, me, whom, now):
+                found |= BLOCKS
+            if gave(block_offsets, block_h, block_rows, about, whom, me, now):
+                found |= BLOCKED
         facts[i] = found
         if found == 0:
             continue
-        bits = _ANYBODY
-        if not allows_sensitive[me]:
-            bits |= _UNWANTED
-        if not inside:
-            bits |= _FOREIGN
-        if writer != me:
-            bits |= _OTHER
-            if not inside:
-                bits |= _STRANGER
-            if kind[tweet] == REPLY and not (inside and _linked(follow_offsets, follow_targets, follow_h, by, me, now)):
-                bits |= _NO_FRIEND
-        concerned[i] = bits
+        back = kind[tweet] == REPLY and inside and linked(follow_offsets, follow_targets, follow_h, by, me, now)
+        stranger = kind[tweet] == REPLY and not back
+        concerned[i] = whom_it_concerns(writer != me, inside, stranger, not allows_sensitive[me])
     return facts, concerned
