@@ -114,7 +114,8 @@ def _drawn(pools: list[Ints], relation: Longs, draws: np.random.Generator) -> In
     sizes = np.array([pool.size for pool in pools])
     starts = np.cumsum(sizes) - sizes
     place = draws.integers(0, sizes[relation][:, None], (relation.size, CHUNK))
-    return np.concatenate(pools)[starts[relation][:, None] + place]
+    drawn: Ints = np.concatenate(pools)[starts[relation][:, None] + place]
+    return drawn
 
 
 def _steps(offsets: Longs, examples: int, draws: np.random.Generator) -> Iterator[tuple[Longs, Longs]]:

@@ -67,7 +67,7 @@ def _labels(offsets: Longs, times: Doubles, rows: Ints, label: Ints, key: int, n
 @helper
 def _has_word(offsets: Longs, words: Ints, tweet: int, word: int) -> bool:
     at = first_not_before(words, offsets[tweet], offsets[tweet + 1], word)
-    return at < offsets[tweet + 1] and words[at] == word
+    return bool(at < offsets[tweet + 1] and words[at] == word)
 
 
 @kernel

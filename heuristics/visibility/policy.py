@@ -62,7 +62,9 @@ def verdicts(
     follows, blocks = view.following, view.events("block", by="viewer")
     facts, concerned = _facts(
         viewer, np.minimum(batch.now_h, view.now_h), view.users["allows_sensitive"],
-        *(batch[name] for name in NEEDS),
+        batch["author"], batch["original_author"], batch["in_network"], batch["is_reply"], batch["exclusive_hidden"],
+        batch["muted_keyword"], batch["muted"], batch["blocked"], batch["protected_hidden"], batch["author_suspended"],
+        batch["tweet_labels"], batch["author_labels"],
         follows.offsets, follows.targets, follows.time_h,
         blocks.offsets, blocks.time_h, blocks.row, view.feedback["author"],
         _withheld(batch, withheld) if withheld else np.empty(0, np.bool_),
@@ -111,7 +113,7 @@ def _judge(
 def linked(offsets: Longs, targets: Ints, times: Doubles, source: int, target: int, now: float) -> bool:
     """Whether an edge stands before now."""
     at = first_not_before(targets, offsets[source], offsets[source + 1], target)
-    return at < offsets[source + 1] and targets[at] == target and times[at] < now
+    return bool(at < offsets[source + 1] and targets[at] == target and times[at] < now)
 
 
 @helper
