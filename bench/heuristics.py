@@ -3,9 +3,10 @@
     python -m bench.heuristics [--world small] [--funnel twitter_2023] [--candidates 1500]
 
 Each request has so many tweets of the last two days drawn by lot instead of the funnel's sources, and lots instead of
-its rankers, whose cut stays; then come the funnel's own filters, verdicts, boosts and selectors, with the features that
-they need. In the same run the same stages work as if every filter gathered all columns anew (`times_eager`), and author
-diversity on 400 candidates a request is compared with one sort of the whole batch by (request, author, score, tweet).
+its rankers, of which a cut stays; then come the funnel's own filters, verdicts, boosts and selectors, with the
+features that they need. In the same run the same stages work as if every filter gathered all columns anew
+(`times_eager`), and author diversity on 400 candidates a request is compared with one sort of the whole batch by
+(request, author, score, tweet).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from funnel.report import TerminalProgress
 from funnel.world import World
 
 ROUNDS, REQUESTS, RANKED = 15, 64, 400
+# Of 1,500 candidates so many reach the heavy ranker of twitter_2023 on `small`, whose cuts are by source.
+REACH_THE_RANKER = 900
 YOUNG_H = 47.9  # so that no candidate is too old for the funnel
 KINDS = ("filter", "boost", "selector")
 
@@ -66,10 +69,9 @@ def measure(world_name: str, funnel_name: str, candidates: int) -> dict[str, obj
 def _without_rankers(world: World, name: str, candidates: int) -> Funnel:
     about, jobs, stages = read_slots(name)
     lottery = Slot("everything", "everything", _part("everything", sample=candidates, max_age_h=YOUNG_H))
-    keep = next((slot.keep for slot in stages if slot.keep is not None), None)
-    cut = [Slot("draw", "draw", Draw(), keep=keep)] if keep is not None else []
-    ranking = [*cut, Slot("random_value", "random_value", _part("random_value"))]
-    own = [slot for slot in stages if slot.part.kind in KINDS or _is_rule(slot)]
+    keep = next((slot.keep for slot in stages if slot.keep is not None), REACH_THE_RANKER)
+    ranking = [Slot("draw", "draw", Draw(), keep=keep), Slot("random_value", "random_value", _part("random_value"))]
+    own = [slot for slot in stages if _is_rule(slot)]
     first = next(place for place, slot in enumerate(stages) if "value" in getattr(slot.part, "adds", ()))
     before = [slot for slot in own if stages.index(slot) < first]
     after = [slot for slot in own if stages.index(slot) > first]
@@ -78,8 +80,9 @@ def _without_rankers(world: World, name: str, candidates: int) -> Funnel:
 
 
 def _is_rule(slot: Slot) -> bool:
-    """Whether a scorer is one of the heuristics, as the verdicts of visibility are."""
-    return slot.part.kind == "scorer" and type(slot.part).__module__.startswith("heuristics.visibility.")
+    """Whether a stage is one of the heuristics, as the verdicts of visibility are and the cuts of rankers are not."""
+    module = type(slot.part).__module__
+    return module.startswith("heuristics.") if slot.part.kind in KINDS else module.startswith("heuristics.visibility.")
 
 
 @dataclass(config=STRICT, kw_only=True)

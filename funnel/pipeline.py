@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
@@ -280,7 +281,7 @@ class _Run:
             started = self.clock()
             n_in = self.left
             self._apply(slot)
-            if isinstance(slot.part, Scorer):
+            if slot.part.kind == Scorer.kind:
                 self._forget(self.slots[place:])
             self._count(slot.name, slot.part.kind, n_in, self.left, started)
         self._compact()
@@ -351,16 +352,18 @@ class _Run:
         self._count(MERGE, "merge", len(tweet), len(self.batch), started)
 
     def _apply(self, slot: Slot) -> None:
-        stage = slot.part
-        assert isinstance(stage, Stage)
-        if not isinstance(stage, Filter) or stage.list_wise or self.left < COMPACT_BELOW * len(self.batch):
-            self._compact()
-        self.batch = hydrate(self.batch, stage.needs)
+        stage = cast(Stage, slot.part)
         if isinstance(stage, Filter):
+            if stage.list_wise or self.left < COMPACT_BELOW * len(self.batch):
+                self._compact()
+            self.batch = hydrate(self.batch, stage.needs)
             keep = stage.keep(self.batch)
             _check_rows(slot.name, keep, len(self.batch), np.bool_)
             self._filter(keep)
-        elif isinstance(stage, Scorer):
+            return
+        self._compact()
+        self.batch = hydrate(self.batch, stage.needs)
+        if isinstance(stage, Scorer):
             self._score(slot, stage)
         elif isinstance(stage, Boost):
             factor = stage.factor(self.batch)
@@ -399,7 +402,8 @@ class _Run:
 
     def _forget(self, later: Sequence[Slot]) -> None:
         """Drop the columns that nobody needs any more: a ranker's features are most of a batch's memory."""
-        needed = {name for slot in later if isinstance(slot.part, Stage) for name in slot.part.needs}
+        # Asking each for its class anew would cost more than dropping the columns: `check_wiring` has done so.
+        needed = {name for slot in later for name in cast(Stage, slot.part).needs}
         kept = tuple(name for name in self.batch.names if name in needed or is_traced(name))
         self.batch = self.batch.only(kept).settled()
 

@@ -23,8 +23,8 @@ from candidates.real_graph.roll_up import (
 )
 from funnel.core import rng
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
-from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
-from funnel.core.kernels.grouping import pair_keys
+from funnel.core.arrays import Array, Bools, Floats, Ints, Longs, distinct
+from funnel.core.kernels.grouping import find_keys, pair_keys
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, BatchJob
 from funnel.core.world import PlatformView
@@ -117,7 +117,7 @@ class RealGraph(BatchJob):
         """(float32 [m, F], bool [m]): balanced pairs as they stood a day ago, and what they did since."""
         then = view.at(view.now_h - self.horizon_h)
         keys = _sampled(standing_pairs(then), self.max_pairs, seed, "real_graph pairs")
-        positive = np.isin(keys, _interacting(view, then.now_h))
+        positive = find_keys(_interacting(view, then.now_h), keys) >= 0
         kept, _ = _balanced(keys, positive, ~_rejected(view, keys), seed, "real_graph balance")
         viewer, author = _ends(keys[kept])
         moment = np.full(viewer.size, then.now_h)
@@ -160,8 +160,8 @@ class RealGraph(BatchJob):
         """(followed, other): everybody's best pairs at the view's moment."""
         rolled, known = roll_up(days), candidates(view, days)
         # Scored or not, a followee is in the list: the release joins the scores with the follow graph, 0 where none is.
-        key = np.union1d(known, _follows(view))
-        scored = np.isin(key, known, assume_unique=True)
+        key = distinct(np.concatenate([known, _follows(view)]))
+        scored = find_keys(known, key) >= 0
         score = np.zeros((len(TARGETS), key.size), np.float32)
         for begin in range(0, key.size, BLOCK_PAIRS):
             rows = begin + np.flatnonzero(scored[begin : begin + BLOCK_PAIRS])
@@ -179,7 +179,7 @@ class RealGraph(BatchJob):
 
 def standing_pairs(view: PlatformView) -> Longs:
     """int64 [P], ascending: keys of (viewer, author) followed or interacted with before the view's moment."""
-    return np.union1d(_follows(view), _interacting(view, -np.inf))
+    return distinct(np.concatenate([_follows(view), _interacting(view, -np.inf)]))
 
 
 def fitted(matrix: Floats, positive: Bools, regularisation: float) -> Floats:
@@ -211,7 +211,7 @@ def _follows(view: PlatformView) -> Longs:
     graph = view.following
     follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
     known = (graph.time_h < view.now_h) & (graph.targets != follower)
-    return np.unique(pair_keys(follower[known], graph.targets[known]))
+    return distinct(pair_keys(follower[known], graph.targets[known]))
 
 
 def _interacting(view: PlatformView, since_h: float) -> Longs:
@@ -222,7 +222,7 @@ def _interacting(view: PlatformView, since_h: float) -> Longs:
     chosen = first + np.flatnonzero(np.isin(done["action"][first:], codes))
     viewer: Ints = done["viewer"][chosen]
     author: Ints = view.tweets["author"][done["tweet"][chosen]]
-    return np.unique(pair_keys(viewer, author)[viewer != author])
+    return distinct(pair_keys(viewer, author)[viewer != author])
 
 
 def _ends(keys: Longs) -> tuple[Ints, Ints]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from funnel.core.actions import ACTION_CODE
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs, distinct
 from funnel.core.kernels.grouping import find_keys, pair_keys
 from funnel.core.tables import QUOTE, RETWEET
 from funnel.core.world import PlatformView
@@ -119,21 +119,24 @@ def roll_up(days: Days) -> RollUp:
     """The statistics of TimeSeriesStatistics, and the ewma below 0.955^60 dropped with all that is so old."""
     known = days.day <= FORGET_DAYS
     day, count = days.day[known], days.times[known]
-    keys, pair = np.unique(days.key[known], return_inverse=True)
+    key = days.key[known]  # ascends, and so do kinds of a pair and days of a kind
+    fresh = np.append(True, key[1:] != key[:-1])[: key.size]
+    keys, pair = key[fresh], np.cumsum(fresh) - 1
     shape, cell = (keys.size, len(KINDS)), pair * len(KINDS) + days.kind[known]
     size = keys.size * len(KINDS)
     active = np.bincount(cell, minlength=size)
     total, squares = np.bincount(cell, count, minlength=size), np.bincount(cell, count**2, minlength=size)
     mean = total / np.maximum(active, 1)
-    last = np.full(size, np.iinfo(np.int32).max, np.int64)
-    np.minimum.at(last, cell, day)
+    first = np.append(True, cell[1:] != cell[:-1])[: cell.size]
+    last = np.full(size, -1, np.int64)
+    last[cell[first]] = day[first]
     return RollUp(
         keys,
         np.bincount(cell, count * DAILY_DECAY**day, minlength=size).astype(np.float32).reshape(shape),
         active.astype(np.int32).reshape(shape),
         mean.astype(np.float32).reshape(shape),
         np.maximum(squares / np.maximum(active, 1) - mean**2, 0.0).astype(np.float32).reshape(shape),
-        np.where(active > 0, last, -1).astype(np.int32).reshape(shape),
+        last.astype(np.int32).reshape(shape),
     )
 
 
@@ -149,8 +152,8 @@ def candidates(view: PlatformView, days: Days) -> Longs:
     follows = pair_keys(follower[known], graph.targets[known])
     follows = _first_of_each(follows, np.zeros(follows.size), tweets)
     labels = (days.kind < LABELS) & (days.day < WINDOW_DAYS)
-    key = np.union1d(follows, days.key[labels])
-    followed = np.isin(key, follows, assume_unique=True)
+    key = distinct(np.concatenate([follows, days.key[labels]]))
+    followed = find_keys(follows, key) >= 0
     active, _ = _activity(days, key)
     return _first_of_each(key, active, np.where(followed, tweets[key & 0xFFFFFFFF], 0))
 
@@ -202,15 +205,15 @@ def labelled(days: Days, key: Longs, *, explicit: bool) -> Bools:
     """bool [n]: whether each pair has a label, or an explicit one, on the latest day."""
     kinds = len(EXPLICIT) if explicit else LABELS
     wanted = (days.kind < kinds) & (days.day == 0)
-    return np.isin(key, days.key[wanted])
+    return find_keys(days.key[wanted], key) >= 0
 
 
 def _activity(days: Days, key: Longs) -> tuple[Longs, Longs]:
     """(days with a label among the last 30, days since the last, 30 if none) of each pair; key ascends."""
     place = find_keys(key, days.key)
     seen = (place >= 0) & (days.kind < LABELS) & (days.day < WINDOW_DAYS)
-    pairs = np.unique(place[seen] * WINDOW_DAYS + days.day[seen])
+    pairs = distinct(place[seen] * WINDOW_DAYS + days.day[seen])
     pair, day = pairs // WINDOW_DAYS, pairs % WINDOW_DAYS
     since = np.full(key.size, WINDOW_DAYS, np.int64)
-    np.minimum.at(since, pair, day)
+    since[pair[::-1]] = day[::-1]  # of several the last one written stays, which is the latest day
     return np.bincount(pair, minlength=key.size), since

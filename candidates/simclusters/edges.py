@@ -13,8 +13,8 @@ import numpy as np
 
 from candidates.retrieval import action_codes
 from funnel.core.actions import ACTION_NAMES
-from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
-from funnel.core.kernels.grouping import group_rows
+from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs, distinct
+from funnel.core.kernels.grouping import find_keys, group_rows
 from funnel.core.tables import RETWEET
 from funnel.core.world import PlatformView
 
@@ -75,8 +75,8 @@ def follows_and_favourites(view: PlatformView, signal: tuple[str, ...]) -> UserP
     key, fav = key[fav >= LEAST_FAV], fav[fav >= LEAST_FAV]
     owner = np.repeat(np.arange(users, dtype=np.int64), np.diff(followed.offsets))
     follow_key = owner * users + followed.producer
-    both = np.union1d(key, follow_key)
-    values, follows = np.zeros(both.size), np.isin(both, follow_key, assume_unique=True)
+    both = distinct(np.concatenate([key, follow_key]))
+    values, follows = np.zeros(both.size), find_keys(follow_key, both) >= 0
     values[np.searchsorted(both, key)] = fav
     kept = _most(both // users if users else both, values, follows, users)
     both, values, follows = both[kept], values[kept], follows[kept]

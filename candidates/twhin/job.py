@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from candidates.twhin.training import Embedding, Recipe, Relations, train
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
-from funnel.core.arrays import Array, Floats, Ints
+from funnel.core.arrays import Array, Floats, Ints, distinct
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, BatchJob
 from funnel.core.tables import RETWEET
@@ -157,7 +157,7 @@ def _engagements(view: PlatformView, least: int) -> tuple[Ints, Relations]:
         tweet = log["tweet"][rows]
         tweet = np.where(tweets["kind"][tweet] == RETWEET, tweets["parent"][tweet], tweet)
         others = log["viewer"][rows] != tweets["author"][tweet]
-        pair = np.unique(log["viewer"][rows][others].astype(np.int64) << 32 | tweet[others])
+        pair = distinct(log["viewer"][rows][others].astype(np.int64) << 32 | tweet[others])
         found.append((pair >> 32, pair & 0xFFFFFFFF))
     count = np.bincount(np.concatenate([tweet for _, tweet in found]), minlength=tweets["author"].size)
     known = np.flatnonzero(count >= least)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.arrays import Array, Floats, Ints, Longs, distinct
 from funnel.core.kernels import helper, kernel
 from funnel.core.progress import Progress
 from funnel.core.rng import stream
@@ -71,7 +71,7 @@ def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose
     theta = draws.random((relations, d), np.float32) if recipe.as_released else np.zeros((relations, d), np.float32)
     # Beside each vector stands its Adagrad state, one number a row.
     squares, theta_squares = np.zeros(entities, np.float32), np.zeros(relations, np.float32)
-    pools = [np.unique(edges.right[begin:end]) for begin, end in zip(edges.offsets, edges.offsets[1:], strict=False)]
+    pools = [distinct(edges.right[begin:end]) for begin, end in zip(edges.offsets, edges.offsets[1:], strict=False)]
     uniform = 0 if recipe.as_released else recipe.uniform
     with (
         progress.bar(f"TwHIN ({purpose.rpartition('.')[2]})", recipe.examples) as bar,
@@ -79,17 +79,17 @@ def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose
     ):
         for chunks, relation in _steps(edges.offsets, recipe.examples, draws):
             left, right = edges.left[chunks], edges.right[chunks]
-            other = [draws.choice(pools[r], CHUNK) for r in relation] if uniform else [right[0]] * relation.size
+            other = _drawn(pools, relation, draws) if uniform else np.repeat(right[:1], relation.size, axis=0)
             parts = np.array_split(np.arange(relation.size), min(recipe.threads, relation.size))
             work = [
                 pool.submit(
-                    _gradients, left[part], right[part], np.stack(other)[part], relation[part], x, theta,
+                    _gradients, left[part], right[part], other[part], relation[part], x, theta,
                     recipe.negatives, uniform, recipe.as_released,
                 ) for part in parts
             ]  # fmt: skip
             found = [job.result() for job in work]
             by_left, by_right, by_other, by_theta = (np.concatenate([part[k] for part in found]) for k in range(4))
-            who = np.concatenate([left.ravel(), right.ravel(), np.stack(other).ravel()[: by_other.size // d]])
+            who = np.concatenate([left.ravel(), right.ravel(), other.ravel()[: by_other.size // d]])
             slope = np.concatenate([part.reshape(-1, d) for part in (by_left, by_right, by_other)])
             updates = [
                 pool.submit(_updated, who, slope, x, squares, recipe.learning_rate, shard, recipe.threads)
@@ -107,6 +107,15 @@ def train(edges: Relations, entities: int, recipe: Recipe, *, seed: int, purpose
     absent[edges.left] = absent[edges.right] = False
     x[absent] = 0.0
     return Embedding(x, theta)
+
+
+def _drawn(pools: list[Ints], relation: Longs, draws: np.random.Generator) -> Ints:
+    """int32 [c, CHUNK]: entities drawn evenly from those that each chunk's relation has on its right."""
+    sizes = np.array([pool.size for pool in pools])
+    starts = np.cumsum(sizes) - sizes
+    place = draws.integers(0, sizes[relation][:, None], (relation.size, CHUNK))
+    drawn: Ints = np.concatenate(pools)[starts[relation][:, None] + place]
+    return drawn
 
 
 def _steps(offsets: Longs, examples: int, draws: np.random.Generator) -> Iterator[tuple[Longs, Longs]]:
@@ -133,28 +142,32 @@ def _steps(offsets: Longs, examples: int, draws: np.random.Generator) -> Iterato
 
 
 @helper
-def _dot(a: Floats, b: Floats) -> Any:
-    """⟨a, b⟩ with eight running sums, so that no addition waits for the one before it."""
+def _dot(a: Array, i: int, b: Array, j: int) -> Any:
+    """⟨a[i], b[j]⟩ with eight running sums, so that no addition waits for the one before it."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
-    for c in range(0, a.size, 8):
-        s0 += a[c] * b[c]
-        s1 += a[c + 1] * b[c + 1]
-        s2 += a[c + 2] * b[c + 2]
-        s3 += a[c + 3] * b[c + 3]
-        s4 += a[c + 4] * b[c + 4]
-        s5 += a[c + 5] * b[c + 5]
-        s6 += a[c + 6] * b[c + 6]
-        s7 += a[c + 7] * b[c + 7]
+    for c in range(0, a.shape[1], 8):
+        s0 += a[i, c] * b[j, c]
+        s1 += a[i, c + 1] * b[j, c + 1]
+        s2 += a[i, c + 2] * b[j, c + 2]
+        s3 += a[i, c + 3] * b[j, c + 3]
+        s4 += a[i, c + 4] * b[j, c + 4]
+        s5 += a[i, c + 5] * b[j, c + 5]
+        s6 += a[i, c + 6] * b[j, c + 6]
+        s7 += a[i, c + 7] * b[j, c + 7]
     return (s0 + s1) + (s2 + s3) + ((s4 + s5) + (s6 + s7))
 
 
 @helper
-def _push(g: Floats, h: Floats, a: Floats, b: Floats, label: Any, weight: Any) -> None:
-    """Add the gradient of weight * BCE(⟨a, b⟩, label) to g (of a) and h (of b)."""
-    error = weight * (np.float32(1.0) / (np.float32(1.0) + np.exp(-_dot(a, b))) - label)
-    for c in range(a.size):
-        g[c] += error * b[c]
-        h[c] += error * a[c]
+def _push(g: Array, h: Array, i: int, j: int, a: Array, b: Array, label: Any, weight: Any) -> None:
+    """Add the gradient of weight * BCE(⟨a[i], b[j]⟩, label) to g[i] (of a) and h[j] (of b).
+
+    Rows by number: a view of each would cost more than the arithmetic.
+    """
+    error = weight * (np.float32(1.0) / (np.float32(1.0) + np.exp(-_dot(a, i, b, j))) - label)
+    for c in range(a.shape[1]):
+        g[i, c] += error * b[j, c]
+    for c in range(a.shape[1]):
+        h[j, c] += error * a[i, c]
 
 
 @kernel
@@ -178,34 +191,37 @@ def _gradients(  # noqa: PLR0912 — one pass over a chunk serves both kinds of 
     by_other = np.zeros((chunks if uniform else 0, size, d), np.float32)
     by_theta = np.zeros((chunks, d), np.float32)
     query, ends = np.empty((size, d), np.float32), np.empty((size, d), np.float32)
-    drawn, shifted = np.empty((size, d), np.float32), np.empty(d, np.float32)
+    drawn, shifted = np.empty((size, d), np.float32), np.empty((size, d), np.float32)
     one, zero = np.float32(1.0), np.float32(0.0)
     share = np.float32(1.0 / max(negatives + uniform, 1))
     wrong = one if released else zero
     for k in range(chunks):
         shift = theta[relation[k]]
         for i in range(size):
-            a, b = x[left[k, i]], x[right[k, i]]
+            a, b = left[k, i], right[k, i]
             for c in range(d):
-                query[i, c] = a[c] if released else a[c] + shift[c]
-                ends[i, c] = b[c]
+                query[i, c] = x[a, c] if released else x[a, c] + shift[c]
+                ends[i, c] = x[b, c]
         for i in range(size if uniform else 0):
-            drawn[i] = x[other[k, i]]
+            for c in range(d):
+                drawn[i, c] = x[other[k, i], c]
+        of_left, of_right = by_left[k], by_right[k]
+        of_other = by_other[k] if uniform else shifted
         for i in range(size):
             if released:
                 for c in range(d):
-                    shifted[c] = ends[i, c] + shift[c]
-                _push(by_left[k, i], by_right[k, i], query[i], shifted, one, one)
+                    shifted[i, c] = ends[i, c] + shift[c]
+                _push(of_left, of_right, i, i, query, shifted, one, one)
             else:
-                _push(by_left[k, i], by_right[k, i], query[i], ends[i], one, one)
+                _push(of_left, of_right, i, i, query, ends, one, one)
             for n in range(1, negatives + 1):
                 j = (i + n) % size
                 if left[k, i] != left[k, j] and right[k, i] != right[k, j]:
-                    _push(by_left[k, i], by_right[k, j], query[i], ends[j], wrong, share)
+                    _push(of_left, of_right, i, j, query, ends, wrong, share)
             for n in range(uniform):
                 j = (i + n) % size
                 if other[k, j] != right[k, i]:
-                    _push(by_left[k, i], by_other[k, j], query[i], drawn[j], zero, share)
+                    _push(of_left, of_other, i, j, query, drawn, zero, share)
         for i in range(size):
             for c in range(d):
                 by_theta[k, c] += by_left[k, i, c]
@@ -245,9 +261,9 @@ def _updated(
     moved, grown = total[:count], np.empty(count, np.float32)
     step = np.float32(rate)
     for place in range(count):
-        g, entity = moved[place], rows[place]
-        grown[place] = squares[entity] + _dot(g, g) / np.float32(d)
+        entity = rows[place]
+        grown[place] = squares[entity] + _dot(moved, place, moved, place) / np.float32(d)
         factor = step / (np.sqrt(grown[place]) + np.float32(1e-8))
         for c in range(d):
-            g[c] = x[entity, c] - factor * g[c]
+            moved[place, c] = x[entity, c] - factor * moved[place, c]
     return rows[:count].copy(), moved.copy(), grown

@@ -15,6 +15,12 @@ Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 
 
+def distinct(values: Array) -> Array:
+    """The different values, ascending, as `np.unique` gives them; by a sort, which is faster than its hash table."""
+    ordered = np.sort(values)
+    return ordered[np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: ordered.size])]
+
+
 def frozen(values: Array) -> Array:
     """The same array, read-only: writing to it raises instead of changing somebody else's numbers."""
     view = values.view()

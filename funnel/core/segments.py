@@ -14,6 +14,7 @@ from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 
 _SIGN = -(2**31)  # the bit of a float32 that says below 0
+_DIGIT = 11  # bits of a digit of the selection: a count of all its values stays in the nearest cache
 
 
 def sorted_rows(offsets: Longs, score: Floats, tweet: Ints) -> Longs:
@@ -83,23 +84,51 @@ def _nth_of(offsets: Longs, rows: Longs, key: Longs) -> Ints:
 
 @kernel
 def _top_k(offsets: Longs, score: Floats, tweet: Ints, k: int) -> Bools:
+    """Find each request's last key that stays digit by digit, from the highest: only what shares its digits is read on.
+
+    Keys are those of `_descending`.
+    """
     keep = np.zeros(score.size, np.bool_)
+    bits = score.view(np.int32)
+    longest = 0
     for request in range(offsets.size - 1):
-        begin, end = offsets[request], offsets[request + 1]
-        if end - begin <= k:
-            keep[begin:end] = True
+        longest = max(longest, offsets[request + 1] - offsets[request])
+    key, open_ = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
+    count = np.empty(1 << _DIGIT, np.int32)
+    for request in range(offsets.size - 1):
+        begin, size = offsets[request], offsets[request + 1] - offsets[request]
+        if size <= k:
+            keep[begin : begin + size] = True
             continue
         if k <= 0:
             continue
-        threshold = np.partition(-score[begin:end], k - 1)[k - 1]
-        room = k
-        for i in range(begin, end):
-            if -score[i] < threshold:
-                keep[i] = True
-                room -= 1
-        tied = np.sort(tweet[begin:end][-score[begin:end] == threshold])
-        last = tied[room - 1]
-        for i in range(begin, end):
-            if -score[i] == threshold and tweet[i] <= last:
-                keep[i] = True
+        for i in range(size):
+            bit = bits[begin + i] if score[begin + i] != 0.0 else np.int32(0)  # −0 is equal to 0
+            descending = ~(bit | np.int32(_SIGN)) if bit >= 0 else bit
+            key[i] = np.uint64(np.uint32(descending)) << np.uint64(32) | np.uint64(np.uint32(tweet[begin + i]))
+            open_[i] = key[i]
+        left, room, shift = size, k, 64
+        while left > room and shift > 0:
+            width = min(_DIGIT, shift)
+            shift -= width
+            by, mask = np.uint64(shift), np.uint64((1 << width) - 1)
+            count[:] = 0
+            for i in range(left):
+                count[np.int64((open_[i] >> by) & mask)] += 1
+            digit, before = 0, 0
+            while before + count[digit] < room:
+                before += count[digit]
+                digit += 1
+            room -= before
+            found = 0
+            for i in range(left):
+                if np.int64((open_[i] >> by) & mask) == digit:
+                    open_[found] = open_[i]
+                    found += 1
+            left = found
+        last = open_[0]
+        for i in range(left):
+            last = max(last, open_[i])
+        for i in range(size):
+            keep[begin + i] = key[i] <= last
     return keep

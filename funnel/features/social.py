@@ -96,13 +96,12 @@ def vouched_for(batch: CandidateBatch) -> Bools:
     view, asked = batch.requests.view, batch.requests
     likes = view.events("favorite", by="tweet")
     blocks, blockers = view.events("block", by="viewer"), view.events("block", by="author")
-    mutes, graph, back = view.events("mute", by="viewer"), view.following, view.followers
+    mutes, graph = view.events("mute", by="viewer"), view.following
     return _vouched(
         batch.offsets, asked.viewer, np.minimum(asked.now_h, view.now_h),
         batch["author"], batch["original"], ~batch["in_network"],
         likes.offsets, likes.time_h, likes.row, view.engagements["viewer"],
         graph.offsets, graph.targets, graph.time_h,
-        back.offsets, back.targets, back.time_h,
         blocks.offsets, blocks.time_h, blocks.row,
         mutes.offsets, mutes.time_h, mutes.row,
         blockers.offsets, blockers.time_h, blockers.row,
@@ -233,12 +232,11 @@ def _proofs(  # noqa: PLR0912 — one walk over the viewer's circle serves both 
 
 
 @kernel
-def _vouched(  # noqa: PLR0912 — as `_proofs`
+def _vouched(
     request_offsets: Longs, viewers: Ints, moments: Doubles,
     author: Ints, original: Ints, wanted: Bools,
     like_offsets: Longs, like_h: Doubles, like_rows: Ints, liker: Ints,
     follow_offsets: Longs, follow_targets: Ints, follow_h: Doubles,
-    back_offsets: Longs, back_sources: Ints, back_h: Doubles,
     block_offsets: Longs, block_h: Doubles, block_rows: Ints,
     mute_offsets: Longs, mute_h: Doubles, mute_rows: Ints,
     blocker_offsets: Longs, blocker_h: Doubles, blocker_rows: Ints,
@@ -247,7 +245,7 @@ def _vouched(  # noqa: PLR0912 — as `_proofs`
 ) -> Bools:  # fmt: skip
     """bool [n]: whether `_proofs` would find a valid liker or follower; stops at the first."""
     out = np.zeros(author.size, np.bool_)
-    circle = np.zeros(follow_offsets.size - 1, np.int8)
+    circle, followed_in = np.zeros(follow_offsets.size - 1, np.int8), np.zeros(follow_offsets.size - 1, np.int32)
     for r in range(viewers.size):
         me, now = viewers[r], moments[r]
         low, high = follow_offsets[me], follow_offsets[me + 1]
@@ -256,23 +254,17 @@ def _vouched(  # noqa: PLR0912 — as `_proofs`
         _mark(circle, about, block_offsets, block_h, block_rows, me, now, 0)
         _mark(circle, about, mute_offsets, mute_h, mute_rows, me, now, 0)
         _mark(circle, giver, blocker_offsets, blocker_h, blocker_rows, me, now, 0)
+        # Whom the circle follows is marked in one walk: reading every author's followers would be ten times as much.
+        for hop in range(low, high):
+            if circle[follow_targets[hop]] > 0:
+                for edge in range(follow_offsets[follow_targets[hop]], follow_offsets[follow_targets[hop] + 1]):
+                    if follow_h[edge] < now:
+                        followed_in[follow_targets[edge]] = r + 1
         for i in range(request_offsets[r], request_offsets[r + 1]):
             if not wanted[i]:
                 continue
-            first, last = back_offsets[author[i]], back_offsets[author[i] + 1]
-            if last - first <= 8 * (high - low):
-                for at in range(first, last):
-                    if circle[back_sources[at]] > 0 and back_h[at] < now:
-                        out[i] = True
-                        break
-            else:
-                for hop in range(low, high):
-                    if circle[follow_targets[hop]] > 0:
-                        edge = find_target(back_sources, first, last, follow_targets[hop])
-                        if edge >= 0 and back_h[edge] < now:
-                            out[i] = True
-                            break
-            if out[i]:
+            if followed_in[author[i]] == r + 1:
+                out[i] = True
                 continue
             begin = like_offsets[original[i]]
             end = newest_before(like_h, begin, like_offsets[original[i] + 1], now)

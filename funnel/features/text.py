@@ -273,8 +273,10 @@ def _weighted(what: str) -> RowFunction:
 def _fake(what: str) -> RowFunction:
     def compute(batch: CandidateBatch) -> Floats:
         view = batch.requests.view
-        index = once_per(view, ("by spammers", what), lambda: _by_spammers(view, what))
-        found: Floats = index.count(batch["original"].astype(np.int64), batch.now_h).astype(np.float32)
+        index = view.shared(f"{what} by spammers", lambda everything, _: _by_spammers(everything, what))
+        found: Floats = (
+            index.until(view.now_h).count(batch["original"].astype(np.int64), batch.now_h).astype(np.float32)
+        )
         return found
 
     return compute
@@ -302,33 +304,31 @@ for _what in (*COUNTED, "quote"):
 def _quotes(view: PlatformView) -> EventIndex:
     """Quotes as events on the tweet that is quoted; rows are the quoting tweets."""
 
-    def build() -> EventIndex:
-        kind, parent, time_h = (view.tweets[name] for name in ("kind", "parent", "time_h"))
+    def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
+        kind, parent, time_h = (everything.tweets[name] for name in ("kind", "parent", "time_h"))
         rows = np.flatnonzero((kind == QUOTE) & (parent >= 0)).astype(np.int32)
         return EventIndex.dense(parent[rows], time_h[rows], kind.size, rows=rows)
 
-    return once_per(view, "quotes", build).until(view.now_h)
+    return view.shared("quotes", build).until(view.now_h)
 
 
 def _reputation_sums(view: PlatformView, what: str, index: EventIndex) -> Longs:
     """int64 [E + 1]: reputation of who did them, summed over the events of an index in its order.
 
-    Whole numbers, so that a difference of two sums is the same whatever else was summed before.
+    Of all time, as the index is: whoever reads it stops at the request's moment. Whole numbers, so that a difference of
+    two sums is the same whatever else was summed before.
     """
     reputation = view.asset("tweepcred.score")
 
     def build() -> tuple[Longs, Doubles]:
-        actor = view.tweets["author"] if what == "quote" else view.engagements["viewer"]
-        who = np.full(index.row.size, -1, np.int32)
-        # What happens after this view's moment is not summed, and nobody who stands there reads so far.
-        known = index.row < actor.size
-        who[known] = actor[index.row[known]]
-        judged = (who >= 0) & (who < reputation.size)
+        everything = view.shared("all time", lambda all_time, _: all_time)
+        who = (everything.tweets["author"] if what == "quote" else everything.engagements["viewer"])[index.row]
+        judged = who < reputation.size
         points = np.rint(reputation * REPUTATION_PARTS).astype(np.int64)
         weight = np.where(judged, points[np.where(judged, who, 0)], 0)
         return np.concatenate([[0], np.cumsum(weight)]).astype(np.int64), index.time_h
 
-    return once_per(view, ("reputation sums", what, id(index.time_h)), build)[0]
+    return once_per(reputation, ("reputation sums", what, id(index.time_h)), build)[0]
 
 
 def _by_spammers(view: PlatformView, what: str) -> EventIndex:

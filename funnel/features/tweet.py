@@ -13,8 +13,8 @@ from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch
 from funnel.core.events import EventIndex
 from funnel.core.tables import QUOTE, REPLY, RETWEET
+from funnel.core.world import PlatformView
 from funnel.features.counts import COUNT, DECAYED, SINCE, column, rate_of, totals
-from funnel.features.memo import once_per
 from funnel.features.registry import FIXED, RowFunction, feature
 
 # Half-lives of the tweet aggregates: 30 minutes is the real-time default of the-algorithm's aggregates framework;
@@ -86,16 +86,14 @@ def _drawn_rate(action: str) -> RowFunction:
 def _answers(kind: int) -> RowFunction:
     """Tweets of one kind whose parent is the tweet that is read, as events in time."""
 
+    def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
+        tweets = everything.tweets
+        parent = np.where(tweets["kind"] == kind, tweets["parent"], np.int32(-1))
+        return EventIndex.dense(parent, tweets["time_h"], parent.size)
+
     def compute(batch: CandidateBatch) -> Floats:
         view = batch.requests.view
-        tweets = view.tweets
-        known = tweets["parent"].size
-
-        def build() -> EventIndex:
-            parent = np.where(tweets["kind"] == kind, tweets["parent"], np.int32(-1))
-            return EventIndex.dense(parent, tweets["time_h"], known)
-
-        index = once_per(view.words_of_tweet[0], ("answers", kind, known), build)
+        index = view.shared(f"answers of kind {kind}", build).until(view.now_h)
         return totals(index, batch["original"].astype(np.int64), batch.now_h)[:, COUNT]
 
     return compute

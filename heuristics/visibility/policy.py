@@ -12,11 +12,11 @@ from typing import get_args
 
 import numpy as np
 
-from funnel.core.arrays import Bools, Floats, Ints, Longs
+from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch
-from funnel.core.kernels import kernel
+from funnel.core.kernels import helper, kernel
+from funnel.core.kernels.grouping import first_not_before
 from funnel.core.tables import TWEET_LABELS
-from funnel.features.base import followed_since, given, given_by_each
 from heuristics.visibility.rules import (
     ALLOW,
     CONDITIONS,
@@ -43,7 +43,11 @@ NEEDS: tuple[str, ...] = (
     "author_labels",
 )
 NO_RULE = -1
-_FLAGS = ("exclusive_hidden", "muted_keyword", "muted", "protected_hidden", "author_suspended")
+# Bits of facts, and where the labels begin.
+EXCLUSIVE, KEYWORD, MUTED, BLOCKS, BLOCKED, PROTECTED, SUSPENDED, WITHHELD = (
+    1 << FACT_BIT[name] for name in CONDITIONS
+)
+TWEET_SHIFT, AUTHOR_SHIFT = len(CONDITIONS), len(CONDITIONS) + len(TWEET_LABELS)
 
 
 def verdicts(
@@ -54,54 +58,37 @@ def verdicts(
     batch: with NEEDS. without: names of rules that are switched off. withheld: country code -> tweet labels that may
     not be shown to viewers there.
     """
-    facts = _facts(batch, withheld or {})
-    verdict = np.full(len(batch), ALLOW, np.float32)
-    decided = np.full(len(batch), NO_RULE, np.int32)
-    rows = np.flatnonzero(facts)  # most candidates have nothing that a rule asks about
-    if not rows.size:
-        return verdict, decided
-    asked = batch.only(NEEDS).take(rows)
-    on = np.array([rule.name not in without for rule in RULES])
-    verdict[rows], decided[rows] = _judge(facts[rows], _concerned(asked), on, *_TABLE)
-    return verdict, decided
+    view, viewer = batch.requests.view, batch.viewer
+    follows, blocks = view.following, view.events("block", by="viewer")
+    facts, concerned = _facts(
+        viewer, np.minimum(batch.now_h, view.now_h), view.users["allows_sensitive"],
+        batch["author"], batch["original_author"], batch["in_network"], batch["is_reply"], batch["exclusive_hidden"],
+        batch["muted_keyword"], batch["muted"], batch["blocked"], batch["protected_hidden"], batch["author_suspended"],
+        batch["tweet_labels"], batch["author_labels"],
+        follows.offsets, follows.targets, follows.time_h,
+        blocks.offsets, blocks.time_h, blocks.row, view.feedback["author"],
+        _withheld(batch, withheld) if withheld else np.empty(0, np.bool_),
+    )  # fmt: skip
+    on = np.array([rule.name not in without for rule in RULES]) if without else _ALL
+    return _judge(facts, concerned, on, *_TABLE)
 
 
-def dropped(batch: CandidateBatch) -> Bools:
-    """bool [n]: whether the rules as published drop the candidate; batch: with NEEDS."""
-    verdict: Bools = verdicts(batch)[0] >= DROP
+def dropped_by(facts: Longs, concerned: Longs) -> Bools:
+    """bool [n]: whether the rules as published drop a tweet with these FACTS for whom these BITS hold."""
+    verdict: Bools = _judge(facts, concerned, _ALL, *_TABLE)[0] >= DROP
     return verdict
 
 
 # Bits of whom a rule concerns, and of the level: a rule applies where all of its bits are set.
-_BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS))}
+BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS))}
+ANYBODY, OTHER, NOT_FOLLOWER, NO_FRIEND, UNWANTED, FOREIGN = BITS.values()
+_ALL = np.ones(len(RULES), np.bool_)
 # For each rule: the bit of its fact, whom it concerns, its verdict.
 _TABLE: tuple[Longs, Longs, Longs] = (
     np.array([FACT_BIT[rule.fact] for rule in RULES]),
-    np.array([_BITS[rule.who] | (_BITS[RECOMMENDATIONS] if rule.level == RECOMMENDATIONS else 0) for rule in RULES]),
+    np.array([BITS[rule.who] | (BITS[RECOMMENDATIONS] if rule.level == RECOMMENDATIONS else 0) for rule in RULES]),
     np.array([rule.verdict for rule in RULES]),
 )
-
-
-def _concerned(batch: CandidateBatch) -> Longs:
-    """int64 [n]: which of _BITS hold of viewer and tweet."""
-    view, viewer, author = batch.requests.view, batch.viewer, batch["author"]
-    foreign = ~batch["in_network"]
-    other = batch["original_author"] != viewer
-    stranger = batch["is_reply"] & other  # of a reply, unless the two follow each other
-    rows = np.flatnonzero(stranger & batch["in_network"])
-    stranger[rows] = ~np.isfinite(followed_since(view, author[rows], viewer[rows], batch.now_h[rows]))
-    holds: dict[str, Bools] = {
-        "anybody": np.ones(len(batch), np.bool_),
-        "not_author": other,
-        "not_follower": other & foreign,
-        "not_friend_of_reply": stranger,
-        "sensitive_unwanted": ~view.users["allows_sensitive"][viewer],
-        RECOMMENDATIONS: foreign,
-    }
-    bits = np.zeros(len(batch), np.int64)
-    for name, bit in _BITS.items():
-        bits |= holds[name] * np.int64(bit)
-    return bits
 
 
 @kernel
@@ -111,6 +98,8 @@ def _judge(
     verdict = np.full(facts.size, ALLOW, np.float32)
     decided = np.full(facts.size, NO_RULE, np.int32)
     for i in range(facts.size):
+        if facts[i] == 0:  # most candidates have nothing that a rule asks about
+            continue
         for rule in range(on.size):
             applies = on[rule] and (facts[i] >> fact_bit[rule]) & 1 and concerned[i] & concerns[rule] == concerns[rule]
             if applies and severity[rule] > verdict[i]:
@@ -120,24 +109,91 @@ def _judge(
     return verdict, decided
 
 
-def _facts(batch: CandidateBatch, withheld: Mapping[int, tuple[str, ...]]) -> Longs:
-    """int64 [n]: bits of FACTS that hold of viewer and tweet."""
-    facts = batch["tweet_labels"].astype(np.int64) << len(CONDITIONS)
-    facts |= batch["author_labels"].astype(np.int64) << (len(CONDITIONS) + len(TWEET_LABELS))
-    for name in _FLAGS:
-        facts |= batch[name].astype(np.int64) << FACT_BIT[name]
-    blocked = np.flatnonzero(batch["blocked"])
-    if blocked.size:  # which way the block goes
-        view, viewer, now_h = batch.requests.view, batch.viewer[blocked], batch.now_h[blocked]
-        authors = (batch["author"][blocked], batch["original_author"][blocked])
-        mine = np.any([given(view, "block", viewer, author, now_h) for author in authors], axis=0)
-        theirs = np.any([given_by_each(view, "block", author, viewer, now_h) for author in authors], axis=0)
-        facts[blocked] |= mine.astype(np.int64) << FACT_BIT["viewer_blocks"]
-        facts[blocked] |= theirs.astype(np.int64) << FACT_BIT["blocked_by"]
-    if withheld:
-        country = batch.requests.view.users["country"][batch.viewer]
-        for code, labels in withheld.items():
-            bits = sum(1 << TWEET_LABELS.index(label) for label in labels)
-            here = (country == code) & ((batch["tweet_labels"] & bits) != 0)
-            facts |= here.astype(np.int64) << FACT_BIT["withheld"]
-    return facts
+@helper
+def linked(offsets: Longs, targets: Ints, times: Doubles, source: int, target: int, now: float) -> bool:
+    """Whether an edge stands before now."""
+    at = first_not_before(targets, offsets[source], offsets[source + 1], target)
+    return bool(at < offsets[source + 1] and targets[at] == target and times[at] < now)
+
+
+@helper
+def gave(offsets: Longs, times: Doubles, rows: Ints, about: Ints, giver: int, whom: int, now: float) -> bool:
+    """Whether one of the giver's events before now is about somebody."""
+    for e in range(offsets[giver], offsets[giver + 1]):
+        if times[e] >= now:
+            return False
+        if about[rows[e]] == whom:
+            return True
+    return False
+
+
+@kernel
+def _facts(
+    viewer: Ints, now: Doubles, allows_sensitive: Bools,
+    author: Ints, original_author: Ints, in_network: Bools, is_reply: Bools, exclusive_hidden: Bools,
+    muted_keyword: Bools, muted: Bools, blocked: Bools, protected_hidden: Bools, author_suspended: Bools,
+    tweet_labels: Ints, author_labels: Ints,
+    follow_offsets: Longs, follow_targets: Ints, follow_h: Doubles,
+    block_offsets: Longs, block_h: Doubles, block_rows: Ints, about: Ints,
+    withheld: Bools,
+) -> tuple[Longs, Longs]:  # fmt: skip
+    """(bits of FACTS, bits of BITS) int64 [n] of each candidate; whom rules concern only where there are facts."""
+    facts, concerned = np.zeros(viewer.size, np.int64), np.zeros(viewer.size, np.int64)
+    for i in range(viewer.size):
+        me, by, writer = viewer[i], author[i], original_author[i]
+        found = (np.int64(tweet_labels[i]) << TWEET_SHIFT) | (np.int64(author_labels[i]) << AUTHOR_SHIFT)
+        if exclusive_hidden[i]:
+            found |= EXCLUSIVE
+        if muted_keyword[i]:
+            found |= KEYWORD
+        if muted[i]:
+            found |= MUTED
+        if protected_hidden[i]:
+            found |= PROTECTED
+        if author_suspended[i]:
+            found |= SUSPENDED
+        if withheld.size > 0 and withheld[i]:
+            found |= WITHHELD
+        if blocked[i]:  # which way the block goes
+            for whom in (by, writer):
+                if gave(block_offsets, block_h, block_rows, about, me, whom, now[i]):
+                    found |= BLOCKS
+                if gave(block_offsets, block_h, block_rows, about, whom, me, now[i]):
+                    found |= BLOCKED
+        facts[i] = found
+        if found != 0:
+            back = is_reply[i] and in_network[i] and linked(follow_offsets, follow_targets, follow_h, by, me, now[i])
+            concerned[i] = whom_it_concerns(
+                writer != me, in_network[i], is_reply[i] and not back, not allows_sensitive[me]
+            )
+    return facts, concerned
+
+
+@helper
+def whom_it_concerns(other: bool, inside: bool, stranger: bool, unwanted: bool) -> int:
+    """BITS of a viewer and a tweet.
+
+    other: it is by somebody else; stranger: a reply, unless the two follow each other; unwanted: no sensitive media.
+    """
+    bits = ANYBODY
+    if unwanted:
+        bits |= UNWANTED
+    if not inside:
+        bits |= FOREIGN
+    if other:
+        bits |= OTHER
+        if not inside:
+            bits |= NOT_FOLLOWER
+        if stranger:
+            bits |= NO_FRIEND
+    return bits
+
+
+def _withheld(batch: CandidateBatch, withheld: Mapping[int, tuple[str, ...]]) -> Bools:
+    """bool [n]: whether the tweet has a label that may not be shown in the viewer's country."""
+    country = batch.requests.view.users["country"][batch.viewer]
+    found = np.zeros(len(batch), np.bool_)
+    for code, labels in withheld.items():
+        bits = sum(1 << TWEET_LABELS.index(label) for label in labels)
+        found |= (country == code) & ((batch["tweet_labels"] & bits) != 0)
+    return found
