@@ -1,12 +1,12 @@
 """How well the heavy ranker predicts held-out impressions, beside simpler models on the same features and the truth.
 
-    python -m bench.quality [--world small] [--requests 1500] [--examples 40000] [--bound] [--json]
+    python -m bench.quality [--world small] [--seed 0] [--requests 1500] [--examples 40000] [--bound] [--json]
 
 For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
 and examples, with --examples also of the network as served, and of the oracle's own probability, which
 nobody can beat. Differences have 95 % intervals (bootstrap
 over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
-verified authors.
+verified authors. --seed names another world of the same kind, one that no setting was chosen on.
 
 --bound asks instead how much of the oracle's AUC of the favourite is within reach: the oracle without one of its causes
 after the other (the place on the page is not known when a ranker scores; how much a viewer likes an author and how good
@@ -33,7 +33,7 @@ from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.rng import stream
-from funnel.features import hydrate, matrix, model_features
+from funnel.features import matrix, model_features
 from funnel.features.logged import labels, logged_batch
 from funnel.learn.calibration import calibrate, mean_matching_ratio
 from funnel.learn.metrics import auc, calibration_error, rce
@@ -41,6 +41,7 @@ from funnel.report import TerminalProgress, console, fields, rows_table
 from funnel.world import World
 from heavy_ranker.examples import Examples, sample_log, with_features
 from heavy_ranker.heavy_ranker import HeavyRanker
+from heavy_ranker.inputs import inputs
 from heavy_ranker.training import fit_network
 from synthetic.behaviour import ResponseModel, Truth
 from synthetic.settings import Utility
@@ -53,22 +54,22 @@ MEASURES: dict[str, Measure] = {"auc": auc, "rce": rce}
 Predictions = dict[str, Floats]  # model -> float32 [n, A]
 
 
-def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str, object]:
-    """Rows by head and by segment."""
+def measure(world_name: str, *, seed: int = 0, requests: int, examples: int | None) -> dict[str, object]:
+    """Rows by head and by segment; seed: of the world."""
     progress = TerminalProgress()
-    world = World.load(world_name, progress=progress)
+    world = World.load(world_name, progress=progress, seed=seed)
     funnel = load_funnel(world.meta.default_funnel, world)
     funnel.ensure_trained(progress=progress)
     ranker = next(slot.part for slot in funnel.stages if isinstance(slot.part, HeavyRanker))
     assert ranker.network_ is not None
-    names = ranker.network_.features
+    names, vectors = ranker.network_.features, ranker.network_.embeddings
     past = world.view(world.meta.train_until_h, assets=funnel.assets)
     sample = sample_log(past, limit=examples or ranker.max_examples, validation_share=ranker.validation_share, seed=0)
-    learnt = with_features(sample, past, names, progress=progress)
+    learnt = with_features(sample, past, names, vectors, progress=progress)
     view = world.view(assets=funnel.assets)
     rows = _held_out(view.impressions["request"], view.impressions["time_h"], world.meta.train_until_h, requests)
     batch = logged_batch(view, rows)
-    x = matrix(hydrate(batch, names), names)
+    x = inputs(batch, names, vectors)
     done = labels(view, rows)[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
     served = ranker.network_.probabilities(x)  # learnt from the very sample that `examples` None draws
     predictions: Predictions = {"masknet": served, **_others(learnt, x)}
@@ -84,6 +85,7 @@ def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str
     return {
         "machine": machine(),
         "world": world.name,
+        "seed": seed,
         "examples": sample.training,
         "impressions": int(rows.size),
         "heads": [_head(name, i, done, predictions, weights) for i, name in enumerate(HEAVY_ACTIONS)],
@@ -92,10 +94,10 @@ def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str
     }
 
 
-def bound(world_name: str, *, requests: int, examples: int) -> dict[str, object]:
+def bound(world_name: str, *, seed: int = 0, requests: int, examples: int) -> dict[str, object]:
     """AUC of the favourite on held-out impressions by what is known; for a made world only."""
     progress = TerminalProgress()
-    world = World.load(world_name, progress=progress)
+    world = World.load(world_name, progress=progress, seed=seed)
     model = world.oracle
     if not isinstance(model, ResponseModel):
         raise ConfigError(f"world {world_name!r}", "has no truth of its own making — name a generated world")
@@ -269,6 +271,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Predictions on held-out impressions, by model and segment.")
     parser.add_argument("--world", default="small")
+    parser.add_argument("--seed", type=int, default=0, help="of the world")
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument(
         "--examples", type=int, default=None, help="all models learn from so many, not from what the funnel does"
@@ -278,14 +281,14 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     if asked.bound:
-        reach = bound(asked.world, requests=asked.requests, examples=asked.examples or 100_000)
+        reach = bound(asked.world, seed=asked.seed, requests=asked.requests, examples=asked.examples or 100_000)
         if asked.json:
             sys.stdout.write(json.dumps(reach) + "\n")
         else:
             assert isinstance(reach["auc"], dict)
             console().print(fields(reach["auc"], title=f"AUC of the favourite by what is known, {reach['world']}"))
         return
-    found = measure(asked.world, requests=asked.requests, examples=asked.examples)
+    found = measure(asked.world, seed=asked.seed, requests=asked.requests, examples=asked.examples)
     if asked.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return
