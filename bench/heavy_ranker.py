@@ -101,7 +101,7 @@ def training_rate(size: str, batch: int, numbers: str) -> dict[str, object]:
         network = _network(size).train()
         x = torch.from_numpy(_features(TRAINING_ROWS, network))
         y = torch.rand(TRAINING_ROWS, len(HEAVY_ACTIONS)) < 0.1
-        order = torch.randperm(TRAINING_ROWS).split(batch)[:-1]
+        order = torch.randperm(TRAINING_ROWS).split(batch)[:-1]  # type: ignore[no-untyped-call]
         groups = [Group(name, owned, constant(1e-3)) for name, owned in network.groups().items()]
         optimizer = adam(groups)
 

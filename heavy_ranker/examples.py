@@ -9,6 +9,8 @@ latest part of the log is for validation and stays as it was logged.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,7 @@ from heavy_ranker.inputs import inputs
 
 LEAST_IMPRESSIONS = 100  # below that there is nothing to learn from
 ROWS_AT_ONCE = 16_384  # impressions hydrated together; bounds memory
+MOST_THREADS = 4  # that hydrate side by side: each holds the columns of its own rows
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,20 @@ def with_features(
     continuous = sum(first[name].dtype != np.bool_ for name in ordered)
     widths = tuple(int(first[name].shape[1]) for name in embeddings)
     out: Array = np.empty((sample.rows.size, len(ordered) + sum(widths)), np.float32)
-    with progress.bar("heavy ranker: features of logged impressions", int(sample.rows.size)) as bar:
-        for begin in range(0, sample.rows.size, ROWS_AT_ONCE):
-            part = sample.rows[begin : begin + ROWS_AT_ONCE]
-            out[begin : begin + part.size] = inputs(logged_batch(view, part), ordered, embeddings)
-            bar.advance(int(part.size))
+
+    def fill(begin: int) -> int:
+        part = sample.rows[begin : begin + ROWS_AT_ONCE]
+        out[begin : begin + part.size] = inputs(logged_batch(view, part), ordered, embeddings)
+        return int(part.size)
+
+    begins = range(0, sample.rows.size, ROWS_AT_ONCE)
+    with (
+        progress.bar("heavy ranker: features of logged impressions", int(sample.rows.size)) as bar,
+        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads,
+    ):
+        bar.advance(fill(0))  # what the world's features share is made once, before they are asked for side by side
+        for done in threads.map(fill, begins[1:]):
+            bar.advance(done)
     return Examples(sample, out, continuous, ordered, embeddings, widths)
 
 

@@ -18,7 +18,7 @@ from funnel.features import hydrate
 from funnel.features.logged import logged_batch
 from funnel.learn.calibration import calibrate
 from funnel.learn.metrics import auc, rce
-from heavy_ranker.examples import Examples, Sample, sample_log, sampling_ratios
+from heavy_ranker.examples import Examples, Sample, sample_log, sampling_ratios, with_features
 from heavy_ranker.heavy_ranker import HeavyRanker
 from heavy_ranker.training import fit_network
 from tests.support import altered_after, mini_view, mini_world
@@ -248,3 +248,13 @@ def test_training_in_bfloat16_learns_the_same_and_repeats_itself() -> None:
     assert loss["bfloat16"] == pytest.approx(loss["float32"], rel=0.02)
     assert loss["bfloat16"] != loss["float32"]
     assert served.logits(x[:100]).tobytes() == again.logits(x[:100]).tobytes()
+
+
+def test_features_do_not_depend_on_how_many_rows_are_hydrated_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = mini_view()
+    sample = sample_log(view, limit=900, validation_share=0.2, seed=0)
+    whole = with_features(sample, view, FEATURES)
+    monkeypatch.setattr("heavy_ranker.examples.ROWS_AT_ONCE", 70)
+    parts = with_features(sample, view, FEATURES)
+    assert sample.rows.size > 900
+    assert parts.features.tobytes() == whole.features.tobytes()
