@@ -6,7 +6,8 @@ For each size: candidates/s on one core of the torch module as published (each t
 and of their 8-bit form (`heavy_ranker.int8`), and their FLOP/s over those of the libraries' float32 GEMM
 (above 1 where these do not use the whole processor: then it is no ceiling). With
 --world: how well the 8-bit form keeps the order of real candidates, with the trained ranker of that world, and how long
-their features take, in a micro-batch and for one request alone. --training: examples/s of the training step.
+their features take, in a micro-batch and for one request alone. --training: examples/s of the training step, in float32
+and with matrix products in bfloat16.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from funnel.core.actions import HEAVY_ACTIONS
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.rng import stream
-from funnel.features import hydrate, matrix, model_features
+from funnel.features import FEATURES, hydrate, matrix, model_features
 from funnel.features.logged import logged_batch
 from funnel.learn.schedules import constant
 from funnel.learn.training import Group, adam
@@ -40,6 +41,7 @@ from funnel.report import console, fields, rows_table
 from funnel.world import World
 from heavy_ranker.export import export
 from heavy_ranker.heavy_ranker import HeavyRanker
+from heavy_ranker.inputs import inputs
 from heavy_ranker.int8 import Int8Network
 from heavy_ranker.mlp import Mlp, MlpConfig
 from heavy_ranker.network import HeavyNetwork, multitask_loss
@@ -52,6 +54,8 @@ PUBLISHED = (2117 + 600, 59)  # of `production`, the embeddings among the contin
 SAMPLE = 2_000  # rows that set the ranges of the 8-bit form
 TOP = 50
 ROUNDS = 5
+TRAINING_ROWS, STEPS = 32_768, 6
+BATCHES = (1024, 2048, 4096)
 VIEWERS = 64  # whose candidates the order is measured on
 
 
@@ -75,6 +79,7 @@ def rates(size: str, rows: int) -> dict[str, object]:
     return {
         "size": size,
         "mflop": flop / 1e6,
+        "request_constant": _request_constant(served) * 2 / flop,
         "torch_per_s": torch_rate,
         "served_per_s": served_rate,
         "int8_per_s": small_rate,
@@ -85,29 +90,38 @@ def rates(size: str, rows: int) -> dict[str, object]:
     }
 
 
-def training_rate(size: str, batch: int, steps: int = 20) -> dict[str, object]:
-    """Examples/s of forward, backward and the optimiser's step, on one core and on all."""
-    found: dict[str, object] = {"size": size, "batch": batch}
+def training_rate(size: str, batch: int, numbers: str) -> dict[str, object]:
+    """Examples/s of a whole training step, the gathering of its rows included: the quickest of some.
+
+    On one core by processor time, on two by the clock.
+    """
+    found: dict[str, object] = {"size": size, "batch": batch, "numbers": numbers}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = _network(size).train()
-        x = torch.from_numpy(_features(batch, network))
-        y = torch.rand(batch, len(HEAVY_ACTIONS)) < 0.1
+        x = torch.from_numpy(_features(TRAINING_ROWS, network))
+        y = torch.rand(TRAINING_ROWS, len(HEAVY_ACTIONS)) < 0.1
+        order = torch.randperm(TRAINING_ROWS).split(batch)[:-1]  # type: ignore[no-untyped-call]
         groups = [Group(name, owned, constant(1e-3)) for name, owned in network.groups().items()]
         optimizer = adam(groups)
 
-        def step() -> None:
+        def step(rows: torch.Tensor) -> None:
             optimizer.zero_grad(set_to_none=True)
-            multitask_loss(network(x), y).backward()  # type: ignore[no-untyped-call]
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=numbers == "bfloat16"):
+                logits = network(x[rows])
+            multitask_loss(logits.float(), y[rows]).backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
             optimizer.step()
 
-        for threads in (1, torch.get_num_threads() if torch.get_num_threads() > 1 else os.cpu_count() or 1):
+        for threads, clock in ((1, process_time), (min(2, os.cpu_count() or 1), perf_counter)):
             torch.set_num_threads(threads)
-            step()
-            began = perf_counter()
-            for _ in range(steps):
-                step()
-            found[f"examples_per_s_on_{threads}"] = steps * batch / (perf_counter() - began)
+            step(order[0])
+            took = []
+            for rows in order[1 : 1 + STEPS]:
+                began = clock()
+                step(rows)
+                took.append(clock() - began)
+            found[f"examples_per_s_on_{threads}"] = batch / min(took)
     torch.set_num_threads(1)
     return found
 
@@ -147,8 +161,8 @@ def agreement(world_name: str) -> list[dict[str, object]]:
     viewers = ask.many_viewers(str(VIEWERS), world.meta, seed=0)
     trace = funnel.run_batch(Requests.of(viewers, view.now_h, view), detail=True)
     batch = hydrate(trace.retrieved, ranker.needs)
-    x = matrix(batch, ranker.network_.features)
-    small = Int8Network(ranker.network_, _logged_rows(world, funnel, ranker.network_.features))
+    small = Int8Network(ranker.network_, _logged_rows(world, funnel, ranker.network_))
+    x = inputs(batch, ranker.network_.features, ranker.network_.embeddings)
     exact, rounded = ranker.network_.probabilities(x), small.probabilities(x)
     parts = [(a, b) for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True) if b - a > TOP]
     return [
@@ -163,12 +177,12 @@ def agreement(world_name: str) -> list[dict[str, object]]:
     ]
 
 
-def _logged_rows(world: World, funnel: Funnel, names: tuple[str, ...]) -> Floats:
+def _logged_rows(world: World, funnel: Funnel, network: ServingNetwork) -> Floats:
     """Features of impressions from before the training's end: the steps must not be set by what they are judged on."""
     view = world.view(world.meta.train_until_h, assets=funnel.assets)
     logged = view.impressions["viewer"].size
     rows = np.unique(np.linspace(0, logged - 1, SAMPLE).astype(np.int64))
-    return matrix(hydrate(logged_batch(view, rows), names), names)
+    return inputs(logged_batch(view, rows), network.features, network.embeddings)
 
 
 def _network(size: str) -> HeavyNetwork:
@@ -220,6 +234,14 @@ def _flop(net: ServingNetwork) -> int:
     return 2 * sum(layer.weight.size for layer in (*net.masks, net.hidden, *net.mlp, *net.towers))
 
 
+def _request_constant(net: ServingNetwork) -> float:
+    """Multiply-adds of a candidate that could be done once for its request: the columns of the first mask layer that
+    read what all candidates of a request share. Everything behind it is multiplied by the candidate's own mask."""
+    names = model_features()
+    shared = sum(FEATURES[name].per_request for name in names) / len(names)
+    return shared * net.masks[0].weight.size
+
+
 def _gemm() -> float:
     """FLOP/s of a float32 matrix product: of torch's library or NumPy's, whichever is the quicker on this machine."""
     a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
@@ -267,7 +289,13 @@ def main() -> None:
     table = [rates(size, asked.rows) for size in asked.sizes]
     kept = agreement(asked.world) if asked.world else []
     hydrated = hydration(asked.world, asked.rows) if asked.world else {}
-    trained = [training_rate(size, 1024) for size in asked.sizes if size != "production"] if asked.training else []
+    trained = [
+        training_rate(size, batch, numbers)
+        for size in asked.sizes
+        if asked.training and size != "production"
+        for numbers in ("float32", "bfloat16")
+        for batch in BATCHES
+    ]
     if asked.json:
         found = {"rates": table, "int8_agreement": kept, "hydration": hydrated, "training": trained}
         sys.stdout.write(json.dumps({"machine": machine(), **found}) + "\n")
@@ -277,7 +305,7 @@ def main() -> None:
     for row in table:
         out.print(fields(row, title=f"{row['size']}, {asked.rows} candidates at once"))
     if trained:
-        out.print(rows_table(trained, title="Training, examples/s by cores"))
+        out.print(rows_table(trained, title="Training, examples/s on one and on two cores"))
     if hydrated:
         out.print(fields(hydrated, title=f"Features of random tweets of {asked.world}"))
     if kept:

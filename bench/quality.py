@@ -1,16 +1,18 @@
 """How well the heavy ranker predicts held-out impressions, beside simpler models on the same features and the truth.
 
-    python -m bench.quality [--world small] [--requests 1500] [--examples 40000] [--bound] [--json]
+    python -m bench.quality [--world small] [--seed 0] [--requests 1500] [--examples 40000] [--bound [--docs]] [--json]
 
 For every head: AUC and RCE of the MaskNet, of logistic regression and of gradient-boosted trees on the same features
 and examples, with --examples also of the network as served, and of the oracle's own probability, which
 nobody can beat. Differences have 95 % intervals (bootstrap
 over requests, paired). Then the same by segment: in and out of network, newer and older accounts of viewers,
-verified authors.
+verified authors. --seed names another world of the same kind, one that no setting was chosen on.
 
 --bound asks instead how much of the oracle's AUC of the favourite is within reach: the oracle without one of its causes
 after the other (the place on the page is not known when a ranker scores; how much a viewer likes an author and how good
-a tweet is show themselves in a handful of impressions), and boosted trees on the features and on true causes besides.
+a tweet is show themselves in a handful of impressions), what a perfect reader of the log could know of these two, and
+boosted trees on the features and on true causes besides (--examples 0 leaves these out). --docs writes the table into
+docs/heavy_ranker.md.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -29,11 +32,13 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.ceilings import machine
 from funnel.compose import load_funnel
-from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS
+from funnel.core.actions import ACTION_CODE, ACTIONS, HEAVY_ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.rng import stream
-from funnel.features import hydrate, matrix, model_features
+from funnel.core.world import PlatformView, WorldTables
+from funnel.features import matrix, model_features
+from funnel.features.kernels import pair_slots
 from funnel.features.logged import labels, logged_batch
 from funnel.learn.calibration import calibrate, mean_matching_ratio
 from funnel.learn.metrics import auc, calibration_error, rce
@@ -41,10 +46,13 @@ from funnel.report import TerminalProgress, console, fields, rows_table
 from funnel.world import World
 from heavy_ranker.examples import Examples, sample_log, with_features
 from heavy_ranker.heavy_ranker import HeavyRanker
+from heavy_ranker.inputs import inputs
 from heavy_ranker.training import fit_network
-from synthetic.behaviour import ResponseModel, Truth
+from synthetic.behaviour import SLOPES, ResponseModel, Truth
 from synthetic.settings import Utility
 
+DOCS = Path(__file__).parents[1] / "docs" / "heavy_ranker.md"
+BEGIN, END = "<!-- python -m bench.quality --bound --docs -->", "<!-- end of the table -->"
 LEAST_POSITIVES = 20  # below that an AUC says nothing
 RESAMPLES = 60
 UTILITY = [field.name for field in fields_of(Utility)]  # causes of a favourite, in the order of the truth's weights
@@ -53,22 +61,22 @@ MEASURES: dict[str, Measure] = {"auc": auc, "rce": rce}
 Predictions = dict[str, Floats]  # model -> float32 [n, A]
 
 
-def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str, object]:
-    """Rows by head and by segment."""
+def measure(world_name: str, *, seed: int = 0, requests: int, examples: int | None) -> dict[str, object]:
+    """Rows by head and by segment; seed: of the world."""
     progress = TerminalProgress()
-    world = World.load(world_name, progress=progress)
+    world = World.load(world_name, progress=progress, seed=seed)
     funnel = load_funnel(world.meta.default_funnel, world)
     funnel.ensure_trained(progress=progress)
     ranker = next(slot.part for slot in funnel.stages if isinstance(slot.part, HeavyRanker))
     assert ranker.network_ is not None
-    names = ranker.network_.features
+    names, vectors = ranker.network_.features, ranker.network_.embeddings
     past = world.view(world.meta.train_until_h, assets=funnel.assets)
     sample = sample_log(past, limit=examples or ranker.max_examples, validation_share=ranker.validation_share, seed=0)
-    learnt = with_features(sample, past, names, progress=progress)
+    learnt = with_features(sample, past, names, vectors, progress=progress)
     view = world.view(assets=funnel.assets)
     rows = _held_out(view.impressions["request"], view.impressions["time_h"], world.meta.train_until_h, requests)
     batch = logged_batch(view, rows)
-    x = matrix(hydrate(batch, names), names)
+    x = inputs(batch, names, vectors)
     done = labels(view, rows)[:, [ACTION_CODE[name] for name in HEAVY_ACTIONS]]
     served = ranker.network_.probabilities(x)  # learnt from the very sample that `examples` None draws
     predictions: Predictions = {"masknet": served, **_others(learnt, x)}
@@ -84,6 +92,7 @@ def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str
     return {
         "machine": machine(),
         "world": world.name,
+        "seed": seed,
         "examples": sample.training,
         "impressions": int(rows.size),
         "heads": [_head(name, i, done, predictions, weights) for i, name in enumerate(HEAVY_ACTIONS)],
@@ -92,19 +101,18 @@ def measure(world_name: str, *, requests: int, examples: int | None) -> dict[str
     }
 
 
-def bound(world_name: str, *, requests: int, examples: int) -> dict[str, object]:
+def bound(world_name: str, *, seed: int = 0, requests: int, examples: int) -> dict[str, object]:
     """AUC of the favourite on held-out impressions by what is known; for a made world only."""
     progress = TerminalProgress()
-    world = World.load(world_name, progress=progress)
+    world = World.load(world_name, progress=progress, seed=seed)
     model = world.oracle
     if not isinstance(model, ResponseModel):
         raise ConfigError(f"world {world_name!r}", "has no truth of its own making — name a generated world")
     truth = model._truth
     funnel = load_funnel(world.meta.default_funnel, world)
-    funnel.ensure_trained(progress=progress)
+    if examples:
+        funnel.ensure_trained(progress=progress)
     past, view = (world.view(until, assets=funnel.assets) for until in (world.meta.train_until_h, None))
-    sample = sample_log(past, limit=examples, validation_share=0.1, seed=0)
-    learnt = with_features(sample, past, model_features(), progress=progress)
     rows = _held_out(view.impressions["request"], view.impressions["time_h"], world.meta.train_until_h, requests)
     log = {name: view.impressions[name][rows] for name in ("viewer", "tweet", "position", "time_h")}
     first_place = np.zeros(rows.size, np.int32)
@@ -124,23 +132,69 @@ def bound(world_name: str, *, requests: int, examples: int) -> dict[str, object]
         "oracle without the place": oracle(),
         "... and without liking of authors": oracle(without=["liking"]),
         "... and without quality of tweets": oracle(without=["quality"]),
+        "... and with both as far as the log can tell": auc(hit, _told(model, world.tables, view, rows)),
         "... and without both": oracle(without=["liking", "quality"]),
         "... and without both and propensities": oracle(without=["liking", "quality"], propensity=alike),
         "... and without taste": oracle(without=["taste"]),
     }
-    cut = sample.training
+    if examples:
+        found |= _trees_on_causes(truth, past, view, rows, examples)
+    return {"machine": machine(), "world": world.name, "seed": seed, "favorites": int(hit.sum()), "auc": found}
+
+
+def _trees_on_causes(
+    truth: Truth, past: PlatformView, view: PlatformView, rows: Longs, examples: int
+) -> dict[str, float]:
+    """AUC of boosted trees for the favourite on all features, and with true causes beside them."""
+    sample = sample_log(past, limit=examples, validation_share=0.1, seed=0)
+    learnt = with_features(sample, past, model_features())
+    hit, head = labels(view, rows)[:, ACTION_CODE["favorite"]], HEAVY_ACTIONS.index("favorite")
+    found, cut = {}, sample.training
     causes = {"features": [], "and true taste": [_taste], "and true taste and propensity": [_taste, _propensity]}
     x = matrix(logged_batch(view, rows), learnt.names)
     for name, more in causes.items():
-        old = np.column_stack(
-            [learnt.features[:cut], *(cause(truth, past.impressions, sample.rows[:cut]) for cause in more)]
-        )
+        known = (cause(truth, past.impressions, sample.rows[:cut]) for cause in more)
+        old = np.column_stack([learnt.features[:cut], *known])
         new = np.column_stack([x, *(cause(truth, view.impressions, rows) for cause in more)])
-        trees = _trees().fit(
-            old, sample.labels[:cut, HEAVY_ACTIONS.index("favorite")], sample_weight=sample.weight[:cut]
-        )
+        trees = _trees().fit(old, sample.labels[:cut, head], sample_weight=sample.weight[:cut])
         found[f"trees on {name}"] = auc(hit, trees.predict_proba(new)[:, 1])
-    return {"machine": machine(), "world": world.name, "examples": cut, "favorites": int(hit.sum()), "auc": found}
+    return found
+
+
+def _told(model: ResponseModel, tables: WorldTables, view: PlatformView, rows: Longs) -> Floats:
+    """float32 [n]: probability of a favourite at the first place by whoever knows all but liking and quality, and of
+    these what the log can tell before each impression.
+
+    Either cause c is normal with deviation w; an impression tells of it the Fisher information of the logistic response
+    of every action, I = sum of rate (1 - rate) slope^2. After n impressions (of the tweet; of the author by the viewer)
+    the best estimate is r c + w sqrt(r (1 - r)) e with e ~ N(0, 1) and r = n I w^2 / (1 + n I w^2). Actions are not as
+    independent as that, so it is more than anybody can know.
+    """
+    truth, log = model._truth, view.impressions
+    viewer, tweet, now_h = log["viewer"][rows], log["tweet"][rows], log["time_h"][rows]
+    rate = labels(view, rows).mean(axis=0)
+    alone = [code for code, action in enumerate(ACTIONS) if not action.within]
+    information = sum(rate[code] * (1 - rate[code]) * SLOPES[ACTIONS[code].name][0] ** 2 for code in alone)
+    pairs = view.events("impression", by="viewer_author")
+    assert pairs.keys is not None
+    author = view.tweets["author"][tweet]
+    shown = {
+        "quality": view.events("impression", by="tweet").count(tweet.astype(np.int64), now_h),
+        "liking": pairs.count(pair_slots(pairs.keys, viewer, author), now_h),
+    }
+    whole = known = model.utility(viewer, tweet, now_h)
+    for cause, count in shown.items():
+        place = UTILITY.index(cause)
+        weights = truth.weights.copy()
+        weights[place] = 0
+        part = whole - ResponseModel(tables, replace(truth, weights=weights)).utility(viewer, tweet, now_h)
+        deviation = float(truth.weights[place])
+        told = count * information * deviation**2
+        r = told / (1 + told)
+        noise = deviation * np.sqrt(r * (1 - r)) * stream(0, f"estimate of {cause}").normal(size=rows.size)
+        known = known - part + r * part + noise
+    odds = model._odds(viewer, tweet, np.zeros(rows.size, np.int32), known.astype(np.float32), marginal=True)
+    return np.asarray(odds[:, ACTION_CODE["favorite"]])
 
 
 def _taste(truth: Truth, log: Mapping[str, Array], rows: Longs) -> Array:
@@ -265,27 +319,44 @@ def _segment(name: str, chosen: Bools, done: Bools, predictions: Mapping[str, Fl
     return row
 
 
+def _into_docs(found: Mapping[str, float]) -> None:
+    """Put the table between its marks in docs/heavy_ranker.md."""
+    before, _, rest = DOCS.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = "\n".join(f"| {name} | {value:.3f} |" for name, value in found.items())
+    DOCS.write_text(f"{before}{BEGIN}\n\n| what is known | AUC |\n|---|---|\n{lines}\n\n{END}{after}", "utf-8")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Predictions on held-out impressions, by model and segment.")
     parser.add_argument("--world", default="small")
+    parser.add_argument("--seed", type=int, default=0, help="of the world")
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument(
         "--examples", type=int, default=None, help="all models learn from so many, not from what the funnel does"
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--bound", action="store_true", help="how much of the oracle's AUC is within reach")
+    parser.add_argument("--docs", action="store_true", help="with --bound: write the table into the docs")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     if asked.bound:
-        reach = bound(asked.world, requests=asked.requests, examples=asked.examples or 100_000)
+        reach = bound(
+            asked.world,
+            seed=asked.seed,
+            requests=asked.requests,
+            examples=100_000 if asked.examples is None else asked.examples,
+        )
         if asked.json:
             sys.stdout.write(json.dumps(reach) + "\n")
         else:
             assert isinstance(reach["auc"], dict)
+            if asked.docs:
+                _into_docs(reach["auc"])
             console().print(fields(reach["auc"], title=f"AUC of the favourite by what is known, {reach['world']}"))
         return
-    found = measure(asked.world, requests=asked.requests, examples=asked.examples)
+    found = measure(asked.world, seed=asked.seed, requests=asked.requests, examples=asked.examples)
     if asked.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return

@@ -9,6 +9,8 @@ latest part of the log is for validation and stays as it was logged.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +21,13 @@ from funnel.core.errors import DataError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import stream
 from funnel.core.world import PlatformView
-from funnel.features import hydrate, matrix
+from funnel.features import hydrate
 from funnel.features.logged import labels, logged_batch
+from heavy_ranker.inputs import inputs
 
 LEAST_IMPRESSIONS = 100  # below that there is nothing to learn from
 ROWS_AT_ONCE = 16_384  # impressions hydrated together; bounds memory
+MOST_THREADS = 4  # that hydrate side by side: each holds the columns of its own rows
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Examples:
-    """A sample with features: float32 [n, F], of which the first `continuous` columns are not yes-or-no; names: [F]."""
+    """A sample with features: float32 [n, m], of which the first `continuous` columns are not yes-or-no; names: [F].
+
+    embeddings, widths: the vectors behind them, and how wide each is.
+    """
 
     sample: Sample
     features: Floats
     continuous: int
     names: tuple[str, ...]
+    embeddings: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
 
 
 def sample_log(view: PlatformView, *, limit: int, validation_share: float, seed: int) -> Sample:
@@ -76,19 +85,34 @@ def sample_log(view: PlatformView, *, limit: int, validation_share: float, seed:
 
 
 def with_features(
-    sample: Sample, view: PlatformView, names: tuple[str, ...], *, progress: Progress = SILENT
+    sample: Sample,
+    view: PlatformView,
+    names: tuple[str, ...],
+    embeddings: tuple[str, ...] = (),
+    *,
+    progress: Progress = SILENT,
 ) -> Examples:
     """The sample's features, each as of its impression's moment."""
-    first = hydrate(logged_batch(view, sample.rows[:1]), names)
+    first = hydrate(logged_batch(view, sample.rows[:1]), (*names, *embeddings))
     ordered = tuple(sorted(names, key=lambda name: (first[name].dtype == np.bool_, name)))
     continuous = sum(first[name].dtype != np.bool_ for name in ordered)
-    out: Array = np.empty((sample.rows.size, len(ordered)), np.float32)
-    with progress.bar("heavy ranker: features of logged impressions", int(sample.rows.size)) as bar:
-        for begin in range(0, sample.rows.size, ROWS_AT_ONCE):
-            part = sample.rows[begin : begin + ROWS_AT_ONCE]
-            out[begin : begin + part.size] = matrix(logged_batch(view, part), ordered)
-            bar.advance(int(part.size))
-    return Examples(sample, out, continuous, ordered)
+    widths = tuple(int(first[name].shape[1]) for name in embeddings)
+    out: Array = np.empty((sample.rows.size, len(ordered) + sum(widths)), np.float32)
+
+    def fill(begin: int) -> int:
+        part = sample.rows[begin : begin + ROWS_AT_ONCE]
+        out[begin : begin + part.size] = inputs(logged_batch(view, part), ordered, embeddings)
+        return int(part.size)
+
+    begins = range(0, sample.rows.size, ROWS_AT_ONCE)
+    with (
+        progress.bar("heavy ranker: features of logged impressions", int(sample.rows.size)) as bar,
+        ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads,
+    ):
+        bar.advance(fill(0))  # what the world's features share is made once, before they are asked for side by side
+        for done in threads.map(fill, begins[1:]):
+            bar.advance(done)
+    return Examples(sample, out, continuous, ordered, embeddings, widths)
 
 
 def sampling_ratios(sample: Sample) -> Doubles:

@@ -13,7 +13,13 @@ from heavy_ranker.towers import Towers
 
 
 def export(
-    network: HeavyNetwork, *, features: tuple[str, ...], ratio: Floats, trained: Bools, base_rate: Floats
+    network: HeavyNetwork,
+    *,
+    features: tuple[str, ...],
+    embeddings: tuple[str, ...] = (),
+    ratio: Floats,
+    trained: Bools,
+    base_rate: Floats,
 ) -> ServingNetwork:
     """The same function as plain arrays; the network's towers are those of the `trained` heads, in order."""
     scale, shift = _batch_norm(network.transform.batch_norm, network.continuous)
@@ -21,6 +27,7 @@ def export(
     assert norm is not None
     assert isinstance(network.backbone, MaskNet)
     blocks = list(network.backbone.blocks)
+    norms = [norm, *network.embedding_norms]
     shared: list[nn.Module] = list(network.backbone.mlp.layers) if network.backbone.mlp is not None else []
     mask_in = [_linear(block.get_submodule("aggregate")) for block in blocks]
     after_norm = [_linear(layer) for layer in shared if isinstance(layer, nn.Linear)]
@@ -37,10 +44,12 @@ def export(
         gain, offset = (np.empty((0, 0), np.float32) for _ in range(2))
     return ServingNetwork(
         features=features,
+        embeddings=embeddings,
+        widths=np.array(network.widths[2:], np.int64),
         scale=scale,
         shift=shift,
-        gain=_array(norm.weight),
-        bias=_array(norm.bias),
+        gain=np.concatenate([_array(part.get_parameter("weight")) for part in norms]),
+        bias=np.concatenate([_array(part.get_parameter("bias")) for part in norms]),
         clip=network.transform.clip,
         epsilon=norm.eps,
         masks=(

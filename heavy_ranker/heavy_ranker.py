@@ -20,8 +20,9 @@ from funnel.core.errors import ConfigError, DataError, NotFittedError, nearest
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, Learned, Scorer
 from funnel.core.world import PlatformView
-from funnel.features import lookup, matrix, model_features
+from funnel.features import embedding_features, lookup, model_features
 from heavy_ranker.examples import LEAST_IMPRESSIONS, sample_log, with_features
+from heavy_ranker.inputs import inputs
 from heavy_ranker.int8 import Int8Network
 from heavy_ranker.serving import ServingNetwork
 
@@ -33,6 +34,9 @@ class HeavyRanker(Scorer, Learned):
     """Predicts, for each candidate, the probability of every action that counts."""
 
     features: tuple[str, ...] = Field((), description="features it reads; none means all model features")
+    embeddings: tuple[str, ...] = Field(
+        (), description="vectors it reads, each with a layer norm of its own: twhin.viewer_vector and its like"
+    )
     blocks: int = Field(3, ge=1, le=16, description="mask blocks side by side")
     block_size: int = Field(64, ge=1, le=4096, description="width of each block's output")
     aggregation_size: int = Field(64, ge=1, le=4096, description="width of the hidden layer of each block's mask")
@@ -68,6 +72,10 @@ class HeavyRanker(Scorer, Learned):
     clip_norm: float = Field(10.0, gt=0, description="largest norm of the gradient")
     patience: int = Field(3, ge=1, description="evaluations without improvement before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations an epoch")
+    training_numbers: Literal["float32", "bfloat16"] = Field(
+        "float32", description="numbers of the matrix products in training; bfloat16 is faster for wide layers"
+    )
+    training_threads: int = Field(1, ge=1, le=64, description="threads of training; another number, other last bits")
     warm_start: str = Field("", description="file of a checkpoint whose weights training begins with; none means fresh")
     backend: Literal["float32", "int8"] = Field(
         "float32", description="numbers that serving computes with; int8 wants ONNX Runtime, the extra `fast`"
@@ -82,13 +90,17 @@ class HeavyRanker(Scorer, Learned):
                 if name not in HEAVY_ACTIONS:
                     what = f"no such head — {nearest(name, HEAVY_ACTIONS)}"
                     raise ConfigError(f"heavy_ranker.{setting}.{name}", what)
-        for name in self.features:
+        for name in (*self.features, *self.embeddings):
             lookup(name)
+        for name in self.embeddings:
+            if name not in embedding_features():
+                what = f"{name} is no vector — {nearest(name, embedding_features())}"
+                raise ConfigError("heavy_ranker.embeddings", what)
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The features that it reads."""
-        return self.features or model_features()
+        return (self.features or model_features()) + self.embeddings
 
     @property
     def adds(self) -> tuple[str, ...]:
@@ -99,7 +111,7 @@ class HeavyRanker(Scorer, Learned):
         """Columns p.<action>, float32 [n] in [0, 1]."""
         if self.network_ is None:
             raise NotFittedError("heavy_ranker", "has not learnt yet — run `funnel train`")
-        p = self._served(self.network_).probabilities(matrix(batch, self.network_.features))
+        p = self._served(self.network_).probabilities(inputs(batch, self.network_.features, self.network_.embeddings))
         return {name: np.ascontiguousarray(p[:, place]) for place, name in enumerate(self.adds)}
 
     def _served(self, network: ServingNetwork) -> ServingNetwork | Int8Network:
@@ -117,7 +129,8 @@ class HeavyRanker(Scorer, Learned):
         from heavy_ranker.training import fit_network
 
         sample = sample_log(view, limit=self.max_examples, validation_share=self.validation_share, seed=seed)
-        examples = with_features(sample, view, self.needs, progress=progress)
+        names = self.features or model_features()
+        examples = with_features(sample, view, names, self.embeddings, progress=progress)
         self.network_, _, _ = fit_network(examples, self, seed=seed, progress=progress, log_dir=log_dir)
         some = np.unique(np.linspace(0, examples.features.shape[0] - 1, SAMPLE).astype(np.int64))
         self.sample_ = examples.features[some]
@@ -132,12 +145,13 @@ class HeavyRanker(Scorer, Learned):
     def restore(self, state: dict[str, Array]) -> None:
         """Take up what `state` gave."""
         network = ServingNetwork.of(state, "heavy_ranker")
-        if set(network.features) != set(self.needs):
-            changed = sorted(set(network.features) ^ set(self.needs))
+        known = {*network.features, *network.embeddings}
+        if known != set(self.needs) or network.embeddings != self.embeddings:
+            changed = sorted(known ^ set(self.needs)) or list(self.embeddings)
             raise DataError(
                 "heavy_ranker", f"was trained on other features ({', '.join(changed[:5])}) — train it again"
             )
         sample = state.get("sample")
-        if sample is not None and sample.shape[1:] != (len(network.features),):
+        if sample is not None and sample.shape[1:] != (network.width,):
             raise DataError("heavy_ranker", f"has a sample of shape {sample.shape} — train it again")
         self.network_, self.sample_ = network, sample

@@ -20,7 +20,7 @@ import numpy as np
 from funnel.core.arrays import Floats
 from funnel.core.errors import ConfigError
 from funnel.learn.calibration import calibrate
-from heavy_ranker.kernels import normalised, transform_rows
+from heavy_ranker.kernels import normalised
 from heavy_ranker.onnx_file import Graph
 from heavy_ranker.serving import BLOCK_EPSILON, LARGEST_LOGIT, ServingNetwork
 
@@ -41,7 +41,7 @@ class Int8Network:
         """float32 [n, A] of the trained heads; x: float32 [n, F] in the order of the network's features."""
         if not x.shape[0]:
             return self.network.logits(x)
-        first: Floats = self.session.run(None, {"embedding": _embedding(self.network, x)})[0]
+        first: Floats = self.session.run(None, {"embedding": self.network.transformed(x)})[0]
         layers = self.network.towers[1:]
         h = (np.maximum(first, 0) if layers else first).reshape(x.shape[0], int(self.network.trained.sum()), -1)
         for place, layer in enumerate(layers):
@@ -68,16 +68,12 @@ def _session(model: bytes, threads: int) -> InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _embedding(net: ServingNetwork, x: Floats) -> Floats:
-    return transform_rows(x, net.scale, net.shift, net.gain, net.bias, net.clip, net.epsilon)
-
-
 def _model(net: ServingNetwork, sample: Floats) -> bytes:
     """The graph, built while the sample runs through the float32 layers beside it."""
     graph, rows = Graph(), sample.shape[0]
     aggregate, project = net.masks
     groups, aggregation, width = project.weight.shape
-    e, x = _embedding(net, sample), "embedding"
+    e, x = net.transformed(sample), "embedding"
     a = aggregate(e[:, None], relu=True).reshape(rows, groups, aggregation)
     aggregated = graph.add("Relu", _dense(graph, x, e, aggregate.weight[0], aggregate.bias[0]))
     blocks, values = [], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.arrays import Floats
+from funnel.core.arrays import Doubles, Floats, Longs
 from funnel.core.kernels import helper, kernel
 
 
@@ -24,11 +24,12 @@ def _normalise(row: Floats, epsilon: float) -> None:
 
 @kernel
 def transform_rows(
-    x: Floats, scale: Floats, shift: Floats, gain: Floats, bias: Floats, clip: float, epsilon: float
+    x: Floats, scale: Floats, shift: Floats, gain: Floats, bias: Floats, clip: float, epsilons: Doubles, edges: Longs
 ) -> Floats:
-    """float32 [n, F]: the double-norm-log transform with its batch norm as `scale` and `shift`.
+    """float32 [n, m]: the double-norm-log transform with its batch norm as `scale` and `shift`.
 
-    x: [n, F], continuous columns first; scale, shift: [C], C <= F; gain, bias: [F], of the layer norm.
+    x: [n, m], continuous columns first; scale, shift: [C]; gain, bias: [m], of the layer norms; edges: [G + 1], where
+    each part with a layer norm of its own begins, features first, and m; epsilons: [G].
     """
     rows, columns = x.shape
     out = np.empty((rows, columns), np.float32)
@@ -40,7 +41,8 @@ def transform_rows(
                 value = (size if value > 0 else -size) * scale[j] + shift[j]
                 value = min(max(value, np.float32(-clip)), np.float32(clip))
             out[i, j] = value
-        _normalise(out[i], epsilon)
+        for part in range(epsilons.size):
+            _normalise(out[i, edges[part] : edges[part + 1]], epsilons[part])
         for j in range(columns):
             out[i, j] = out[i, j] * gain[j] + bias[j]
     return out

@@ -13,13 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from funnel.core.actions import HEAVY_ACTIONS
-from funnel.core.arrays import Array, Bools, Floats
+from funnel.core.arrays import Array, Bools, Floats, Longs
 from funnel.core.errors import DataError
 from funnel.learn.calibration import calibrate
 from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.kernels import normalised, transform_rows
 
-BLOCK_EPSILON = 1e-5  # of the layer norm in a mask block, torch's default
+BLOCK_EPSILON = 1e-5  # of the layer norms in a mask block and of an embedding, torch's default
 LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
 ROWS_AT_ONCE = (
     504  # a multiple of the tile: hidden activations of that many rows stay in the cache; no result depends on it
@@ -47,14 +47,17 @@ class Layer:
 class ServingNetwork:
     """Features -> calibrated probabilities.
 
-    features: names, continuous ones first; scale, shift [C], gain, bias [F], clip, epsilon: the
-    transform; masks: aggregation (one group) and projection (a group per block); hidden: a group per
-    block; block_norm: gain and bias [G, N] of the blocks' layer norms if a ReLU follows them, else empty
-    (folded into the next layer); mlp: shared layers; towers: first layer one group, then a group per action; ratio [A]:
-    numeric calibration; trained [A]: heads that learnt; base_rate [A]: what the others say.
+    features: names, continuous ones first; embeddings, widths: names and widths of the vectors behind them; scale,
+    shift [C], gain, bias [m], clip, epsilon: the transform, with a layer norm for each vector; masks: aggregation (one
+    group) and projection (a group per block); hidden: a group per block; block_norm: gain and bias [G, N] of the
+    blocks' layer norms if a ReLU follows them, else empty (folded into the next layer); mlp: shared layers; towers:
+    first layer one group, then a group per action; ratio [A]: numeric calibration; trained [A]: heads that learnt;
+    base_rate [A]: what the others say.
     """
 
     features: tuple[str, ...]
+    embeddings: tuple[str, ...]
+    widths: Longs
     scale: Floats
     shift: Floats
     gain: Floats
@@ -70,8 +73,19 @@ class ServingNetwork:
     trained: Bools
     base_rate: Floats
 
+    @property
+    def width(self) -> int:
+        """m, the number of inputs."""
+        return len(self.features) + int(self.widths.sum())
+
+    def transformed(self, x: Floats) -> Floats:
+        """float32 [n, m]: V_emb."""
+        edges = np.cumsum([0, len(self.features), *self.widths])
+        epsilons = np.array([self.epsilon, *[BLOCK_EPSILON] * self.widths.size])
+        return transform_rows(x, self.scale, self.shift, self.gain, self.bias, self.clip, epsilons, edges)
+
     def logits(self, x: Floats) -> Floats:
-        """float32 [n, A] of the trained heads; x: float32 [n, F] in the order of `features`."""
+        """float32 [n, A] of the trained heads; x: float32 [n, m] as `inputs` gives them."""
         parts = [self._logits(x[begin : begin + ROWS_AT_ONCE]) for begin in range(0, x.shape[0], ROWS_AT_ONCE)]
         return np.concatenate([np.empty((0, int(self.trained.sum())), np.float32), *parts])
 
@@ -86,7 +100,7 @@ class ServingNetwork:
 
     def _logits(self, x: Floats) -> Floats:
         rows = x.shape[0]
-        embedding = transform_rows(x, self.scale, self.shift, self.gain, self.bias, self.clip, self.epsilon)
+        embedding = self.transformed(x)
         aggregate, project = self.masks
         groups = project.weight.shape[0]
         aggregated = aggregate(embedding[:, None], relu=True).reshape(rows, groups, -1)
@@ -111,7 +125,9 @@ class ServingNetwork:
         layers |= {f"mlp.{k}": layer for k, layer in enumerate(self.mlp)}
         layers |= {f"tower.{k}": layer for k, layer in enumerate(self.towers)}
         return {
-            "features": np.frombuffer("\n".join(self.features).encode(), np.uint8),
+            "features": _text(self.features),
+            "embeddings": _text(self.embeddings),
+            "embeddings.widths": self.widths,
             "transform.scale": self.scale,
             "transform.shift": self.shift,
             "transform.gain": self.gain,
@@ -151,7 +167,9 @@ class ServingNetwork:
 
         limits = state["transform.clip_and_epsilon"]
         return cls(
-            features=tuple(bytes(state["features"]).decode().split("\n")),
+            features=_names(state["features"]),
+            embeddings=_names(state["embeddings"]),
+            widths=state["embeddings.widths"],
             scale=state["transform.scale"],
             shift=state["transform.shift"],
             gain=state["transform.gain"],
@@ -170,14 +188,16 @@ class ServingNetwork:
 
     def _misfit(self) -> str:  # noqa: PLR0911 - one line per misfit
         """What does not fit together, or an empty string: a kernel would read beyond an array."""
-        width, heads = len(self.features), int(self.trained.sum())
+        if self.widths.shape != (len(self.embeddings),):
+            return f"has {self.widths.size} widths for {len(self.embeddings)} embeddings"
+        width, heads = self.width, int(self.trained.sum())
         if {self.ratio.shape, self.trained.shape, self.base_rate.shape} != {(len(HEAVY_ACTIONS),)}:
             return f"is for {self.trained.size} heads, not for {len(HEAVY_ACTIONS)}"
         block_shape = (self.masks[1].weight.shape[0], self.hidden.weight.shape[2])
         if {part.shape for part in self.block_norm} not in ({block_shape}, {(0, 0)}):
             return "has layer norms that do not fit its blocks"
         if {self.gain.shape, self.bias.shape} != {(width,)} or self.scale.shape != self.shift.shape:
-            return f"has a transform that does not fit {width} features"
+            return f"has a transform that does not fit {width} inputs"
         aggregate, project = self.masks
         groups, aggregation, _ = project.weight.shape
         merged = groups * self.hidden.weight.shape[2]
@@ -200,3 +220,12 @@ class ServingNetwork:
         if any(part.dtype != np.float32 for layer, _ in wanted for part in (layer.weight, layer.bias)):
             return "has layers that are not float32"
         return ""
+
+
+def _text(names: tuple[str, ...]) -> Array:
+    """uint8: names, for a file of arrays."""
+    return np.array(list("\n".join(names).encode()), np.uint8)
+
+
+def _names(text: Array) -> tuple[str, ...]:
+    return tuple(bytes(text).decode().split("\n")) if text.size else ()

@@ -24,6 +24,7 @@ from funnel.learn.schedules import Schedule, ramp_to_cosine
 from funnel.learn.training import Group, History, Plan, seeded, train
 from heavy_ranker.examples import Examples, sampling_ratios
 from heavy_ranker.export import export
+from heavy_ranker.inputs import columns
 from heavy_ranker.network import HeavyNetwork, multitask_loss
 from heavy_ranker.serving import ServingNetwork
 from heavy_ranker.towers import Towers
@@ -58,16 +59,23 @@ def fit_network(
             "heavy_ranker", f"no action has {settings.min_positives} positives in the log — lower min_positives"
         )
     rows, ratio = _Rows(examples, trained, settings.down_sampling), np.ones(len(HEAVY_ACTIONS), np.float32)
-    with seeded(seed, "heavy ranker: weights and dropout"):
+    with seeded(seed, "heavy ranker: weights and dropout", threads=settings.training_threads):
         network = _network(examples, settings, trained)
         network.transform.start_from(rows.features[: sample.training : rows.stride, : examples.continuous])
         assert isinstance(network.towers, Towers)
         network.towers.start_from(torch.from_numpy(base_rate[trained]))
         if settings.warm_start:
-            warm_start(network, examples.names, Path(settings.warm_start))
+            warm_start(network, rows.names, Path(settings.warm_start))
         history = _train(network, rows, settings, seed, progress, log_dir)
         ratio[trained] = _ratios(network.eval(), rows)
-    served = export(network, features=examples.names, ratio=ratio, trained=trained, base_rate=base_rate)
+    served = export(
+        network,
+        features=examples.names,
+        embeddings=examples.embeddings,
+        ratio=ratio,
+        trained=trained,
+        base_rate=base_rate,
+    )
     return served, network, history
 
 
@@ -83,7 +91,8 @@ class _Rows:
             self.weight = torch.ones_like(self.weight)
             self.shift = torch.from_numpy(np.log(sampling_ratios(examples.sample)[trained])).to(torch.float32)
         self.training = examples.sample.training
-        self.names, self.continuous = examples.names, examples.continuous
+        self.names = columns(examples.names, examples.embeddings, examples.widths)
+        self.continuous = examples.continuous
         self.validation = torch.arange(self.training, self.features.shape[0])
         self.stride = max(1, self.training // STATISTICS_ROWS)
 
@@ -104,7 +113,8 @@ class _Rows:
 def _network(examples: Examples, settings: HeavyRanker, trained: Bools) -> HeavyNetwork:
     return HeavyNetwork.of(
         continuous=examples.continuous,
-        binary=examples.features.shape[1] - examples.continuous,
+        binary=len(examples.names) - examples.continuous,
+        embeddings=examples.widths,
         blocks=settings.blocks,
         block_size=settings.block_size,
         aggregation_size=settings.aggregation_size,
@@ -134,7 +144,9 @@ def _train(
         )
 
     def loss(batch: Tensor) -> Tensor:
-        return multitask_loss(network(rows.features[batch]), rows.labels[batch], rows.weight[batch])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.training_numbers == "bfloat16"):
+            logits = network(rows.features[batch])
+        return multitask_loss(logits.float(), rows.labels[batch], rows.weight[batch])
 
     def validate() -> float:
         return float(multitask_loss(rows.logits(network), rows.labels[rows.validation]))

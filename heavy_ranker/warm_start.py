@@ -20,6 +20,7 @@ from heavy_ranker.network import HeavyNetwork
 
 BY_CONTINUOUS = tuple(f"transform.batch_norm.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var"))
 BY_FEATURE = ("transform.layer_norm.weight", "transform.layer_norm.bias")
+NORMS = "embedding_norms."
 ROWS, COLUMNS = ("project.weight", "project.bias"), ("aggregate.weight", "hidden.weight")  # of a block
 
 
@@ -32,7 +33,8 @@ def described(features: tuple[str, ...], continuous: int) -> dict[str, str]:
 def warm_start(network: HeavyNetwork, features: tuple[str, ...], path: Path) -> None:
     """Give the network the weights of the checkpoint at `path`, its best ones; DataError if it does not fit.
 
-    features: the names of the network's inputs, continuous ones first.
+    features: the names of the network's inputs, continuous ones first, then each number of the vectors. The vectors'
+    layer norms are taken as they were where the vectors are the same, and begin afresh where there were others.
     """
     known, old, old_continuous = _read(path)
     if not set(old) & set(features):
@@ -41,6 +43,11 @@ def warm_start(network: HeavyNetwork, features: tuple[str, ...], path: Path) -> 
     chosen = torch.tensor([place.get(name, -1) for name in features])
     bound = torch.tensor([at if at < old_continuous else -1 for at in chosen[: network.continuous].tolist()])
     tensors = network.state_dict()
+    vectors = features[network.continuous + network.binary :]
+    if not vectors or old[-len(vectors) :] != vectors:
+        known, tensors = (
+            {name: values for name, values in some.items() if not name.startswith(NORMS)} for some in (known, tensors)
+        )
     if known.keys() != tensors.keys():
         _refuse(path, sorted(known.keys() ^ tensors.keys()))
     for name, fresh in tensors.items():
@@ -48,7 +55,7 @@ def warm_start(network: HeavyNetwork, features: tuple[str, ...], path: Path) -> 
         if name in BY_CONTINUOUS:
             found = _taken(found, bound, fresh)
         elif name in BY_FEATURE or (".blocks." in name and leaf in ROWS):
-            found = _taken(found, chosen, fresh)
+            found = _taken(found, chosen[: fresh.shape[0]], fresh)
         elif ".blocks." in name and leaf in COLUMNS:
             found = _taken(found.T, chosen, torch.zeros_like(fresh.T)).T
         if found.shape != fresh.shape:

@@ -8,6 +8,7 @@ from funnel.features import (
     base,
     context,
     conversation,
+    embedding,
     labels,
     similarity,
     social,
@@ -16,6 +17,7 @@ from funnel.features import (
     tweet,
     viewer,
 )
+from funnel.features.embedding import embedding_features
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
 # The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
@@ -37,6 +39,8 @@ __all__ = [
     "base",
     "context",
     "conversation",
+    "embedding",
+    "embedding_features",
     "hydrate",
     "labels",
     "lookup",

@@ -23,8 +23,8 @@ from funnel.core.progress import SILENT, Progress
 from funnel.learn.checkpoints import Checkpoint, optimizer_tensors, restore_optimizer
 from funnel.learn.schedules import Schedule
 
-# Fixed, because the split of a sum over threads decides its last bit. One, because layers this narrow gain little
-# from a second thread, and two threads that wait for each other on busy cores are ten times slower than one.
+# If not told otherwise. Fixed, because the split of a sum over threads decides its last bit. One, because layers this
+# narrow gain little from a second thread, and two that wait for each other on busy cores are ten times slower than one.
 THREADS = 1
 
 # Adam as in twitter/the-algorithm-ml, projects/home/recap/config/local_prod.yaml.
@@ -79,16 +79,16 @@ class History:
 
 
 @contextmanager
-def seeded(seed: int, purpose: str) -> Iterator[None]:
+def seeded(seed: int, purpose: str, *, threads: int = THREADS) -> Iterator[None]:
     """Torch draws from a generator of its own for this purpose, on a fixed number of threads."""
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.key(seed, purpose) >> 1)
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(threads)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before)
 
 
 def train(

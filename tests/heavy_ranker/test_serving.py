@@ -23,6 +23,8 @@ from heavy_ranker.network import HeavyNetwork
 from heavy_ranker.serving import ServingNetwork
 
 CONTINUOUS, BINARY = 21, 6
+# Arrays whose length nothing else must match, and those that are empty without vectors.
+NOT_NUMBERED = {"features", "transform.clip_and_epsilon", "embeddings", "embeddings.widths"}
 TRAINED = np.array([name != "report" for name in HEAVY_ACTIONS])
 
 
@@ -125,7 +127,7 @@ def test_a_missing_array_is_named(name: str) -> None:
         ServingNetwork.of(state, "test")
 
 
-@pytest.mark.parametrize("name", sorted(set(_networks()[1].state()) - {"features", "transform.clip_and_epsilon"}))
+@pytest.mark.parametrize("name", sorted(set(_networks()[1].state()) - NOT_NUMBERED))
 def test_an_array_of_another_shape_is_refused(name: str) -> None:
     state = _networks(paper=True)[1].state()
     with pytest.raises(DataError, match=r"train it again"):
@@ -136,3 +138,28 @@ def test_serving_does_not_import_torch() -> None:
     code = "import sys, heavy_ranker.heavy_ranker, heavy_ranker.value; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.strip() == "False"
+
+
+def test_vectors_are_normalised_each_by_itself_and_served_as_trained() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = HeavyNetwork.of(
+            continuous=5, binary=2, embeddings=(4, 3), blocks=2, block_size=8, aggregation_size=6, mlp=(7,),
+            tasks=HEAVY_ACTIONS, towers=(5,), layer_norm_epsilon=1e-5,
+        )  # fmt: skip
+        for values in network.state_dict().values():
+            if values.dtype == torch.float32:
+                values.add_(torch.rand_like(values))
+        x = torch.rand(50, 14) * 9
+    x[0, 7:] = 0  # neither vector is known
+    heads = len(HEAVY_ACTIONS)
+    served = export(
+        network.eval(), features=tuple("abcdefg"), embeddings=("u", "v"), ratio=np.ones(heads, np.float32),
+        trained=np.ones(heads, np.bool_), base_rate=np.full(heads, 0.1, np.float32),
+    )  # fmt: skip
+    restored = ServingNetwork.of(served.state(), "test")
+    assert (restored.embeddings, list(restored.widths), restored.width) == (("u", "v"), [4, 3], 14)
+    with torch.inference_mode():
+        wanted = network(x).numpy()
+    np.testing.assert_allclose(restored.logits(x.numpy()), wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(restored.logits(x.numpy() * [*[1] * 7, *[3] * 7])[1:], wanted[1:], rtol=1e-2, atol=1e-2)

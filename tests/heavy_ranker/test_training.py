@@ -18,7 +18,7 @@ from funnel.features import hydrate
 from funnel.features.logged import logged_batch
 from funnel.learn.calibration import calibrate
 from funnel.learn.metrics import auc, rce
-from heavy_ranker.examples import Examples, Sample, sample_log, sampling_ratios
+from heavy_ranker.examples import Examples, Sample, sample_log, sampling_ratios, with_features
 from heavy_ranker.heavy_ranker import HeavyRanker
 from heavy_ranker.training import fit_network
 from tests.support import altered_after, mini_view, mini_world
@@ -206,3 +206,55 @@ def test_the_published_widths_are_a_valid_configuration() -> None:
     stage = HeavyRanker(**yaml.safe_load(path.read_text()))
     # config/local_prod.yaml: four blocks of 1024, an MLP of 2048, towers of 256 and 128
     assert (stage.blocks, stage.block_size, stage.mlp, stage.towers) == (4, 1024, (2048,), (256, 128))
+
+
+def test_vectors_are_read_by_training_and_serving_alike() -> None:
+    draw = stream(3, "vectors")
+    vectors = {f"twhin.{side}_follow": draw.normal(size=(30, 4)).astype(np.float32) for side in ("user", "author")}
+    view = mini_view(assets=vectors)
+    settings = {**SMALL, "features": FEATURES, "min_positives": 5, "epochs": 1}
+    ranker = HeavyRanker(**settings, embeddings=("twhin.viewer_vector", "twhin.author_vector"))
+    ranker.fit(view, seed=0)
+    batch = hydrate(logged_batch(view, np.arange(50)), ranker.needs)
+    p = ranker.score(batch)
+    other = HeavyRanker(**settings, embeddings=("twhin.viewer_vector", "twhin.author_vector"))
+    other.restore(ranker.state())
+    assert other.score(batch)["p.favorite"].tobytes() == p["p.favorite"].tobytes()
+    moved = hydrate(
+        logged_batch(mini_view(assets={**vectors, "twhin.user_follow": -vectors["twhin.user_follow"]}), np.arange(50)),
+        ranker.needs,
+    )
+    assert (ranker.score(moved)["p.favorite"] != p["p.favorite"]).any()
+    with pytest.raises(DataError, match="other features"):
+        HeavyRanker(**settings).restore(ranker.state())
+
+
+def test_a_number_is_no_vector() -> None:
+    with pytest.raises(ConfigError, match=r"tweet.age_h is no vector"):
+        HeavyRanker(embeddings=("tweet.age_h",))
+
+
+def test_training_in_bfloat16_learns_the_same_and_repeats_itself() -> None:
+    x, labels = _planted(12_000, 0)
+    sample = Sample(np.arange(12_000), labels, np.ones(12_000, np.float32), 10_000, labels.sum(axis=0), 12_000)
+    examples = Examples(sample, x, 10, tuple(map(str, range(12))))
+    settings = {**SMALL, "block_size": 32, "epochs": 2}
+    loss = {}
+    for numbers in ("float32", "bfloat16"):
+        _, _, history = fit_network(examples, HeavyRanker(**settings, training_numbers=numbers), seed=0)
+        loss[numbers] = min(history.validation_loss)
+    served, _, _ = fit_network(examples, HeavyRanker(**settings, training_numbers="bfloat16"), seed=0)
+    again, _, _ = fit_network(examples, HeavyRanker(**settings, training_numbers="bfloat16"), seed=0)
+    assert loss["bfloat16"] == pytest.approx(loss["float32"], rel=0.02)
+    assert loss["bfloat16"] != loss["float32"]
+    assert served.logits(x[:100]).tobytes() == again.logits(x[:100]).tobytes()
+
+
+def test_features_do_not_depend_on_how_many_rows_are_hydrated_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = mini_view()
+    sample = sample_log(view, limit=900, validation_share=0.2, seed=0)
+    whole = with_features(sample, view, FEATURES)
+    monkeypatch.setattr("heavy_ranker.examples.ROWS_AT_ONCE", 70)
+    parts = with_features(sample, view, FEATURES)
+    assert sample.rows.size > 900
+    assert parts.features.tobytes() == whole.features.tobytes()

@@ -99,3 +99,27 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     broken.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="no checkpoint"):
         warm_start(_network(), OLD, broken)
+
+
+def test_vectors_can_come_stay_and_go(tmp_path: Path) -> None:
+    def network(embeddings: tuple[int, ...], seed: int) -> HeavyNetwork:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made = HeavyNetwork.of(
+                continuous=3, binary=1, embeddings=embeddings, blocks=2, block_size=8, aggregation_size=6, mlp=(7,),
+                tasks=HEAVY_ACTIONS, towers=(5,), layer_norm_epsilon=1e-5,
+            )  # fmt: skip
+            for norm in made.embedding_norms:
+                norm.get_parameter("weight").data += torch.rand(2)
+        return made.eval()
+
+    x, vector = torch.rand(20, 4), ("v.0", "v.1")
+    before, with_vector, without = network((), 0), network((2,), 1), network((), 2)
+    warm_start(with_vector, (*OLD, *vector), _saved(before, tmp_path))
+    assert torch.allclose(_logits(with_vector, torch.cat([x, torch.rand(20, 2)], 1)), _logits(before, x), atol=1e-5)
+    again = network((2,), 3)
+    warm_start(again, (*OLD, *vector), _saved(with_vector, tmp_path, (*OLD, *vector)))
+    wide = torch.cat([x, torch.rand(20, 2)], 1)
+    assert torch.equal(_logits(again, wide), _logits(with_vector, wide))
+    warm_start(without, OLD, tmp_path / "checkpoint.safetensors")
+    assert torch.allclose(_logits(without, x), _logits(before, x), atol=1e-5)
