@@ -1,7 +1,8 @@
 """Networks over categorical fields: ours from the parts of the heavy ranker, and two of torch-rechub for comparison.
 
-Every field has an embedding of the same width. The MaskNet is the heavy ranker's: a layer norm for each embedding
-(Wang, She & Zhang, arXiv 2102.07619, eq. 3), parallel mask blocks, an MLP, a tower for each task. DeepFM (Guo et al.,
+Every field has an embedding of the same width. The MaskNet is the heavy ranker's: parallel mask blocks, an MLP, a tower
+for each task, as in the paper (Wang, She & Zhang, arXiv 2102.07619) with a ReLU behind each block, but without a layer
+norm of each embedding, which would blow up the embeddings of users and videos that are seldom seen. DeepFM (Guo et al.,
 IJCAI 2017) and DCN-V2 (Wang et al., WWW 2021) are torch-rechub's; they answer one task, so there is one for each.
 """
 
@@ -22,9 +23,9 @@ from heavy_ranker.towers import Towers
 DIMENSION = 8  # of each embedding
 HIDDEN = (128, 64)  # of every network's deep part
 BLOCKS, BLOCK_SIZE, AGGREGATION = 3, 64, 128
-START = 1e-2  # standard deviation of fresh embeddings
+BATCH_NORM_MOMENTUM = 0.1  # of the MLP, as in torch-rechub's
+START = 1e-4  # standard deviation of fresh embeddings, as in torch-rechub
 CROSS_LAYERS = 3
-NORMALISED = False
 OURS = ("masknet", "mlp")
 THEIRS = ("deepfm", "dcn_v2")
 MODELS = OURS + THEIRS
@@ -49,10 +50,8 @@ class FieldNetwork(nn.Module):
         self.table = nn.Embedding(sum(sizes), DIMENSION)
         nn.init.normal_(self.table.weight, std=START)
         width = len(sizes) * DIMENSION
-        deep = MlpConfig(HIDDEN, dropout=dropout, final_activation=True)
-        self.gain = nn.Parameter(torch.ones(len(sizes), DIMENSION))
-        self.shift = nn.Parameter(torch.zeros(len(sizes), DIMENSION))
-        self.masked = masked
+        momentum = None if masked else BATCH_NORM_MOMENTUM
+        deep = MlpConfig(HIDDEN, momentum, True, dropout, final_activation=True)
         self.dropout = nn.Dropout(dropout)
         block = BlockConfig(BLOCK_SIZE, aggregation_size=AGGREGATION, relu=True)
         self.body: MaskNet | Mlp = MaskNet(width, [block] * BLOCKS, mlp=deep) if masked else Mlp(width, deep)
@@ -61,8 +60,6 @@ class FieldNetwork(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Logits [B, A]."""
         embedded = self.table(codes + self.get_buffer("starts"))
-        if self.masked and NORMALISED:  # a layer norm for each field, all at once
-            embedded = nn.functional.layer_norm(embedded, (DIMENSION,)) * self.gain + self.shift
         logits: Tensor = self.towers(self.body(self.dropout(embedded.flatten(1))))
         return logits
 
@@ -77,7 +74,11 @@ class Alone(nn.Module):
 
         features = [SparseFeature(f"f{number}", size, DIMENSION) for number, size in enumerate(sizes)]
         deep = {"dims": list(HIDDEN), "dropout": dropout}
-        self.network = DCNv2(features, CROSS_LAYERS, deep) if crossed else DeepFM(features, features, deep)
+        self.network = (
+            DCNv2(features, CROSS_LAYERS, deep, use_low_rank_mixture=False)
+            if crossed
+            else DeepFM(features, features, deep)
+        )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Logits [B, 1]."""

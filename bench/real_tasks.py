@@ -53,7 +53,9 @@ def engaged(log: Columns, tweets: Columns) -> tuple[Ints, Ints]:
     return viewer, tweet.astype(np.int32)
 
 
-def tweet_task(world: World, now_h: float, horizon_h: float, *, viewers: int | None = None, authors: bool = True) -> Task:
+def tweet_task(
+    world: World, now_h: float, horizon_h: float, *, viewers: int | None = None, authors: bool = True
+) -> Task:
     """Tweets that somebody engages with in the hours after the moment; viewers: only the first few users.
 
     authors: whether whoever wrote a tweet counts as engaged with it before (a link's first tweeter).
@@ -80,9 +82,7 @@ def tweet_task(world: World, now_h: float, horizon_h: float, *, viewers: int | N
     viewer = _some(np.unique(later[kept]), f"viewers at {now_h}")
     row = _rows(viewer, later[kept])
     relevant = _marks(row[row >= 0], found[kept][row >= 0], (viewer.size, count))
-    author = csr_matrix(
-        (np.ones(count, np.bool_), (view.tweets["author"], np.arange(count))), shape=(users, count)
-    )
+    author = csr_matrix((np.ones(count, np.bool_), (view.tweets["author"], np.arange(count))), shape=(users, count))
     own = csr_matrix((np.ones(users, np.bool_), (np.arange(users), np.arange(users))), shape=(users, users))
     network = (follows + own)[viewer].astype(np.int8) @ author.astype(np.int8)
     hidden = (network > 0) + (known[viewer] > 0)
@@ -98,7 +98,9 @@ def account_task(world: World, now_h: float, horizon_h: float) -> Task:
     log = whole.table("engagements")
     begin, end = np.searchsorted(log["time_h"], [now_h, now_h + horizon_h])
     later, found = engaged({name: log[name][begin:end] for name in log}, whole.table("tweets"))
-    return _of_accounts(f"{world.name} accounts at {now_h:g} h", view, known, later, whole.table("tweets")["author"][found])
+    return _of_accounts(
+        f"{world.name} accounts at {now_h:g} h", view, known, later, whole.table("tweets")["author"][found]
+    )
 
 
 def follow_tasks(world: World) -> tuple[Task, Task]:
@@ -132,7 +134,14 @@ def without(world: World, kept: Array) -> World:
 
 
 def _of_accounts(
-    name: str, view: PlatformView, known: csr_matrix, who: Array, whom: Array, *, least: int = 1, most: int = MOST_VIEWERS
+    name: str,
+    view: PlatformView,
+    known: csr_matrix,
+    who: Array,
+    whom: Array,
+    *,
+    least: int = 1,
+    most: int = MOST_VIEWERS,
 ) -> Task:
     users = view.user_count
     fresh = (np.asarray(known[who, whom]).ravel() == 0) & (who != whom) & (np.diff(known.indptr)[who] >= least)
