@@ -23,6 +23,7 @@ from candidates.graphjet.world import world_store
 from candidates.popular import Popular
 from candidates.salsa import Salsa
 from candidates.simclusters import SimClusters
+from candidates.simclusters.ann import Score
 from candidates.simclusters_ann import SimClustersANN
 from candidates.twhin import TwHIN
 from candidates.twhin_ann import TwHINANN
@@ -35,6 +36,7 @@ from funnel.features.affinity import COEFFICIENTS
 
 K = 200
 ROWS = 200  # scored at a time
+CLUSTER_SCORES: tuple[tuple[float, Score], ...] = ((8.0, "cosine"), (8.0, "dot"), (48.0, "dot"))
 MOMENTS = 8  # whose assets are kept, since several models read them
 ALL_TIME_H = 8760.0  # the longest window that sources know
 SIGNALS = ("favorite", "retweet", "reply")
@@ -350,10 +352,11 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
                     social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
             ],
             "SimClusters ANN": [
-                (f"tweets of {h:g} h, half-life {half:g} h", partial(source, assets=clusters, stage=SimClustersANN(
-                    signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=least, score=score,
-                    half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
-                for h in windows_h for half, least, score in ((8.0, 0.1, "cosine"), (8.0, 0.0, "dot"), (48.0, 0.0, "dot"))
+                (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
+                    stage=SimClustersANN(
+                        signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
+                        score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
+                for h in windows_h for half, score in CLUSTER_SCORES
             ],
         }  # fmt: skip
     return made

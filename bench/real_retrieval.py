@@ -26,7 +26,14 @@ import numpy as np
 from bench.ceilings import machine
 from bench.real_document import kept, write, written
 from bench.real_models import (
-    ALL_TIME_H, BASELINES, K, Answer, Models, account_models, popular_sources, tweet_sources,
+    ALL_TIME_H,
+    BASELINES,
+    Answer,
+    K,
+    Models,
+    account_models,
+    popular_sources,
+    tweet_sources,
     whole_history,
 )  # fmt: skip
 from bench.real_tasks import Task, account_task, follow_tasks, tweet_task

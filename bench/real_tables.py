@@ -1,8 +1,8 @@
 """Two logs of real reactions as categorical fields and labels, in order of time.
 
-KuaiRand-Pure, 25 April to 8 May 2022 (Gao et al., CIKM 2022): eight labels of 228,329 impressions. Trained to 5 May,
-tested on 6 to 8 May; settings are chosen by training to 3 May and looking at 4 and 5 May. Left out because they are
-outcomes or look ahead: play_time_ms, watch_ratio, finish, like, long_watch, is_positive, stay times, and the `*_cnt`
+KuaiRand-Pure, 25 April to 8 May 2022 (Gao et al., CIKM 2022): eight labels of 228,329 impressions. Trained to 5
+May, tested on 6 to 8 May; settings are chosen by training to 3 May and looking at 4 and 5 May. Left out because they
+are outcomes or look ahead: play_time_ms, watch_ratio, finish, like, long_watch, is_positive, stay times, and the `*_cnt`
 statistics of videos.
 
 MovieLens latest-small of 2016 (Harper & Konstan, ACM TiiS 2015): whether a rating has four stars or more. The first 80 %
@@ -71,7 +71,7 @@ def tables(name: str, *, tuning: bool, folder: Path | None = None) -> Fields:
 
 
 def kuairand(folder: Path | None = None, *, tuning: bool = False) -> Fields:
-    """37 fields and eight labels of KuaiRand's standard log."""
+    """38 fields and eight labels of KuaiRand's standard log."""
     folder = folder or data_folder(KUAIRAND, "https://kuairand.com")
     wanted = ("user_id", "video_id", "date", "hourmin", "time_ms", "duration_ms", "tab", *KUAIRAND_LABELS)
     log = pl.concat([read_parquet(folder / part, wanted) for part in LOGS]).sort("time_ms", "user_id", "video_id")
@@ -104,7 +104,7 @@ def kuairand(folder: Path | None = None, *, tuning: bool = False) -> Fields:
 
 
 def movielens(folder: Path | None = None, *, tuning: bool = False) -> Fields:
-    """Who, which film, its genres (the first three), its year, the hour and the day of the week; a good rating or not."""
+    """Who, which film, its genres (all, and the first three), its year, hour and weekday; a good rating or not."""
     folder = folder or data_folder(MOVIELENS, "https://grouplens.org/datasets/movielens")
     kinds = {"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
     log = read_csv(folder / "ratings.csv.gz", kinds).sort("timestamp", "userId", "movieId")

@@ -129,7 +129,7 @@ def without(world: World, kept: Array) -> World:
     follows = {name: values[kept] for name, values in world.tables.table("follows").items()}
     handles = np.empty(world.tables.count("users"), object)
     handles[:] = [f"user{number}" for number in range(handles.size)]
-    users = {**{k: v for k, v in tables["users"].items()}, "handle": handles}
+    users = {**tables["users"], "handle": handles}
     return World.of(WorldData(world.meta, {"users": users, "follows": follows}))
 
 

@@ -45,6 +45,7 @@ def small(events: tuple[tuple[int, int, float], ...] = EVENTS, follows: tuple[tu
             "tweet": log[:, 1].astype(np.int32),
             "action": np.full(len(log), ACTION_CODE["favorite"], np.int8),
             "time_h": log[:, 2],
+            "impression": np.full(len(log), -1, np.int32),
         },
     }
     return World.of(WorldData(WorldMeta("small", end_h=10.0, train_until_h=4.0, viewer_count=3), tables))
@@ -66,7 +67,7 @@ def test_the_known_and_the_network_may_not_be_answered() -> None:
 
 
 def test_what_happens_after_the_moment_does_not_change_what_is_known() -> None:
-    other = tuple(event for event in EVENTS if event[2] < 4.0) + ((1, 1, 4.2), (2, 0, 4.3))
+    other = (*(event for event in EVENTS if event[2] < 4.0), (1, 1, 4.2), (2, 0, 4.3))
     assert (tweet_task(small(), 4.0, 2.0).known != tweet_task(small(other), 4.0, 2.0).known).nnz == 0
 
 
