@@ -23,7 +23,7 @@ from heavy_ranker.towers import Towers
 DIMENSION = 8  # of each embedding
 HIDDEN = (128, 64)  # of every network's deep part
 BLOCKS, BLOCK_SIZE, AGGREGATION = 3, 64, 128
-BATCH_NORM_MOMENTUM = 0.1  # of the MLP, as in torch-rechub's
+BATCH_NORM_MOMENTUM = 0.1  # of the deep part, as in torch-rechub's
 START = 1e-4  # standard deviation of fresh embeddings, as in torch-rechub
 CROSS_LAYERS = 3
 OURS = ("masknet", "mlp")
@@ -50,8 +50,7 @@ class FieldNetwork(nn.Module):
         self.table = nn.Embedding(sum(sizes), DIMENSION)
         nn.init.normal_(self.table.weight, std=START)
         width = len(sizes) * DIMENSION
-        momentum = None if masked else BATCH_NORM_MOMENTUM
-        deep = MlpConfig(HIDDEN, momentum, True, dropout, final_activation=True)
+        deep = MlpConfig(HIDDEN, BATCH_NORM_MOMENTUM, True, dropout, final_activation=True)
         self.dropout = nn.Dropout(dropout)
         block = BlockConfig(BLOCK_SIZE, aggregation_size=AGGREGATION, relu=True)
         self.body: MaskNet | Mlp = MaskNet(width, [block] * BLOCKS, mlp=deep) if masked else Mlp(width, deep)

@@ -93,7 +93,7 @@ def learnt(
         )
         took = (process_time() - began) / settings.epochs
         with torch.inference_mode():
-            parts = codes[judged].split(ROWS_AT_ONCE)
+            parts = torch.split(codes[judged], ROWS_AT_ONCE)
             return torch.cat([net(part) for part in parts]).numpy().astype(np.float32), took
 
 

@@ -2,11 +2,11 @@
 
 KuaiRand-Pure, 25 April to 8 May 2022 (Gao et al., CIKM 2022): eight labels of 228,329 impressions. Trained to 5
 May, tested on 6 to 8 May; settings are chosen by training to 3 May and looking at 4 and 5 May. Left out because they
-are outcomes or look ahead: play_time_ms, watch_ratio, finish, like, long_watch, is_positive, stay times, and the `*_cnt`
-statistics of videos.
+are outcomes or look ahead: play_time_ms, watch_ratio, finish, like, long_watch, is_positive, stay times, and the
+`*_cnt` statistics of videos.
 
-MovieLens latest-small of 2016 (Harper & Konstan, ACM TiiS 2015): whether a rating has four stars or more. The first 80 %
-by time are for training, the last 10 % for the test, those between for the choice of settings and then for training.
+MovieLens latest-small of 2016 (Harper & Konstan, ACM TiiS 2015): whether a rating has four stars or more. The first
+80 % by time are for training, the last 10 % for the test, those between for the choice of settings and then for training.
 
 A field's codes are numbered by what stands in the training rows at least `LEAST_COUNT` times; 0 is everything else.
 """

@@ -48,6 +48,8 @@ def small(events: tuple[tuple[int, int, float], ...] = EVENTS, follows: tuple[tu
             "impression": np.full(len(log), -1, np.int32),
         },
     }
+    if not follows:
+        del tables["follows"]
     return World.of(WorldData(WorldMeta("small", end_h=10.0, train_until_h=4.0, viewer_count=3), tables))
 
 
