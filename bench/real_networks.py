@@ -23,7 +23,7 @@ from heavy_ranker.towers import Towers
 DIMENSION = 8  # of each embedding
 HIDDEN = (128, 64)  # of every network's deep part
 BLOCKS, BLOCK_SIZE, AGGREGATION = 3, 64, 128
-BATCH_NORM_MOMENTUM = 0.1  # of the deep part, as in torch-rechub's
+BATCH_NORM_MOMENTUM = 0.1  # of the MLP behind the mask blocks, as in torch-rechub's
 START = 1e-4  # standard deviation of fresh embeddings, as in torch-rechub
 CROSS_LAYERS = 3
 OURS = ("masknet", "mlp")
@@ -33,12 +33,14 @@ MODELS = OURS + THEIRS
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained: Adam's rate (with a ramp, then half a cosine to 0), passes, rows a step, dropout."""
+    """How a network is trained: Adam's rate (a ramp, then half a cosine down to the share `left` of it), passes, rows a
+    step, dropout of the embeddings and of hidden units."""
 
     rate: float
     epochs: int = 2
     batch_size: int = 1024
     dropout: float = 0.0
+    left: float = 0.0
 
 
 class FieldNetwork(nn.Module):
@@ -50,7 +52,8 @@ class FieldNetwork(nn.Module):
         self.table = nn.Embedding(sum(sizes), DIMENSION)
         nn.init.normal_(self.table.weight, std=START)
         width = len(sizes) * DIMENSION
-        deep = MlpConfig(HIDDEN, BATCH_NORM_MOMENTUM, True, dropout, final_activation=True)
+        momentum = BATCH_NORM_MOMENTUM if masked else None  # alone, the MLP does better without
+        deep = MlpConfig(HIDDEN, momentum, True, dropout, final_activation=True)
         self.dropout = nn.Dropout(dropout)
         block = BlockConfig(BLOCK_SIZE, aggregation_size=AGGREGATION, relu=True)
         self.body: MaskNet | Mlp = MaskNet(width, [block] * BLOCKS, mlp=deep) if masked else Mlp(width, deep)

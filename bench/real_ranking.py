@@ -45,10 +45,10 @@ RATES = (1e-3, 3e-3)
 # Chosen by --tune on the validation slice.
 CHOSEN: dict[str, dict[str, Settings]] = {
     KUAIRAND: {
-        "masknet": Settings(1e-3, epochs=1),
+        "masknet": Settings(3e-3, epochs=1, left=0.5),
         "mlp": Settings(3e-3, epochs=2),
-        "deepfm": Settings(1e-3, epochs=1),
-        "dcn_v2": Settings(1e-3, epochs=1),
+        "deepfm": Settings(1e-3, epochs=1, left=0.5),
+        "dcn_v2": Settings(1e-3, epochs=1, left=0.5),
     },
     MOVIELENS: {model: Settings(3e-3, epochs=2) for model in MODELS},
 }
@@ -77,7 +77,12 @@ def learnt(
     total = plan.steps(rows.stop)
     with seeded(seed, "real ranking"):
         net = network(model, fields, tasks, settings)
-        rate = ramp_to_cosine(settings.rate, ramp_steps=min(RAMP_STEPS, total), final_rate=0.0, final_step=total)
+        rate = ramp_to_cosine(
+            settings.rate,
+            ramp_steps=min(RAMP_STEPS, total),
+            final_rate=settings.left * settings.rate,
+            final_step=total,
+        )
         ends = iter(range(0, -settings.epochs - 1, -1))  # the last weights stay: nobody looks at a validation loss
         began = process_time()
         train(
@@ -115,12 +120,12 @@ def scored(
 
 
 def tune(name: str, models: Sequence[str], progress: Progress) -> list[Row]:
-    """Validation AUC of each model by learning rate and passes."""
+    """Validation AUC of each model by learning rate and passes (one that ends at half the rate, or two)."""
     fields, rows = tables(name, tuning=True), []
     for model in models:
         for epochs in (1, 2):
             for rate in RATES:
-                settings = replace(CHOSEN[name][model], rate=rate, epochs=epochs)
+                settings = replace(CHOSEN[name][model], rate=rate, epochs=epochs, left=0.5 if epochs == 1 else 0.0)
                 key = f"tune.{name}.{model}.{rate:g}.{epochs}"
                 row = kept("ranking", key)
                 if row is None or row["settings"] != asdict(settings):
