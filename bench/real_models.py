@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from bench.real_tasks import Task
 from candidates.graphjet import edges, salsa
 from candidates.graphjet.counting import second_degree
-from candidates.graphjet.related import draw_keys, intersection
+from candidates.graphjet.related import Normaliser, draw_keys, intersection
 from candidates.graphjet.store import BipartiteStore
 from candidates.graphjet.world import world_store
 from candidates.popular import Popular
@@ -32,15 +32,17 @@ from funnel.core.arrays import Array, Floats, Ints, Longs
 from funnel.core.batch import Requests
 from funnel.core.stage import Source
 from funnel.core.world import Columns
-from funnel.features.affinity import COEFFICIENTS
+from funnel.features.affinity import COEFFICIENTS, PAIR_FEATURES
 
 K = 200
 ROWS = 200  # scored at a time
 CLUSTER_SCORES: tuple[tuple[float, Score], ...] = ((8.0, "cosine"), (8.0, "dot"), (48.0, "dot"))
+NORMALISERS: tuple[Normaliser, ...] = ("cosine", "inverse_degree")
 MOMENTS = 8  # whose assets are kept, since several models read them
 ALL_TIME_H = 8760.0  # the longest window that sources know
 SIGNALS = ("favorite", "retweet", "reply")
 Answer: TypeAlias = Callable[[Task], Ints]
+T = TypeVar("T")
 Models: TypeAlias = Mapping[str, Sequence[tuple[str, Answer]]]
 
 
@@ -132,7 +134,7 @@ def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | Non
 
 def even_weights(_: Task) -> Columns:
     """RealGraph without anything learnt: every followee weighs the same, for the data have no such log."""
-    return {"real_graph.coefficients": np.zeros(COEFFICIENTS, np.float32)}
+    return {COEFFICIENTS: np.zeros(len(PAIR_FEATURES) + 1, np.float32)}
 
 
 @lru_cache(maxsize=MOMENTS)
@@ -144,8 +146,13 @@ def twhin(task: Task, dimension: int = 32, epochs: int = 5) -> Columns:
 @lru_cache(maxsize=MOMENTS)
 def clusters(task: Task, weight: str = "fav") -> Columns:
     """The job's communities and interests at the task's moment."""
-    job = SimClusters(signal=SIGNALS, weight=weight, min_proofs=1, min_followers=3)  # type: ignore[arg-type]
+    job = configured(SimClusters, signal=SIGNALS, weight=weight, min_proofs=1, min_followers=3)
     return job.run(task.view, seed=0)
+
+
+def configured(kind: Callable[..., T], **settings: object) -> T:
+    """A stage or job with some settings; the others are its defaults, which mypy does not see in `Field(…)`."""
+    return kind(**settings)
 
 
 def twhin_of_items(task: Task, *, prior: float, dimension: int = 32, epochs: int = 20) -> Ints:
@@ -168,18 +175,23 @@ def walks(task: Task, *, length: int, walks: int, window_h: float, reset: float 
     return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
 
 
-def similar_tweets(task: Task, *, signals: int, normaliser: str, window_h: float) -> Ints:
+def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser, window_h: float) -> Ints:
     """GraphJet's similarity to each of the viewer's last tweets, summed: what CR-mixer makes of user signals."""
     view = task.view
     row, tweet = _last_engaged(task, signals)
     reading = world_store(view).read(np.full(row.size, view.now_h), window_h=window_h)
     window = (np.zeros(row.size, np.int64), np.full(row.size, view.tweets["author"].size, np.int64))
-    total = csr_matrix((task.viewer.size, view.tweets["author"].size), dtype=np.float32)
+    rows, items, scores = [np.empty(0, np.int64)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     for begin in range(0, row.size, ROWS):
         part = slice(begin, begin + ROWS)
         some = type(reading)(reading.arrays, reading.low[part], reading.high[part])
-        found = intersection(some, tweet[part], (window[0][part], window[1][part]), normaliser=normaliser)  # type: ignore[arg-type]
-        total += csr_matrix((found.score, (row[part][found.query], found.tweet)), shape=total.shape)
+        found = intersection(some, tweet[part], (window[0][part], window[1][part]), normaliser=normaliser)
+        rows.append(row[part][found.query])
+        items.append(found.tweet)
+        scores.append(found.score)
+    shape = (task.viewer.size, view.tweets["author"].size)
+    total = csr_matrix((np.concatenate(scores), (np.concatenate(rows), np.concatenate(items))), shape=shape)
+    total.sum_duplicates()
     made = total.tocoo()
     return listed(task, made.row, made.col, made.data)
 
@@ -304,7 +316,7 @@ def popular_sources(windows_h: Sequence[float]) -> Models:
         "popularity": [
             *BASELINES["popularity"],
             *(
-                (f"tweets of {h:g} h", partial(source, stage=Popular(max_age_h=h, max_results=4 * K)))
+                (f"tweets of {h:g} h", partial(source, stage=configured(Popular, max_age_h=h, max_results=4 * K)))
                 for h in windows_h
             ),
         ]
@@ -324,7 +336,7 @@ def whole_history(windows_h: Sequence[float] = (np.inf,), *, epochs: Sequence[in
         ],
         "similar tweets": [
             (f"last {signals}, {kind}", partial(similar_tweets, signals=signals, normaliser=kind, window_h=np.inf))
-            for signals in (10, 50) for kind in ("cosine", "inverse_degree")
+            for signals in (10, 50) for kind in NORMALISERS
         ],
     }  # fmt: skip
 
@@ -334,7 +346,7 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
     made: dict[str, Sequence[tuple[str, Answer]]] = {
         "TwHIN, tweets made inductively": [
             (f"tweets of {h:g} h, follow share {share:g}",
-             partial(source, assets=twhin, stage=TwHINANN(
+             partial(source, assets=twhin, stage=configured(TwHINANN,
                  max_age_h=h, follow_share=share, signal=SIGNALS, max_results=4 * K, index="exact")))
             for h in windows_h for share in ((0.0, 0.5) if follows else (0.0,))
         ],
@@ -343,17 +355,17 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
     if follows:
         made |= {
             "SALSA": [
-                (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=Salsa(
+                (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=configured(Salsa,
                     graph_h=2 * h, max_age_h=h, length=length, walks=5000, max_results=4 * K)))
                 for h in windows_h for length in (3, 5)
             ],
             "UTEG": [
-                (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=UTEG(
+                (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=configured(UTEG,
                     social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
             ],
             "SimClusters ANN": [
                 (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
-                    stage=SimClustersANN(
+                    stage=configured(SimClustersANN,
                         signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
                         score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
                 for h in windows_h for half, score in CLUSTER_SCORES

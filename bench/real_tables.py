@@ -6,7 +6,8 @@ are outcomes or look ahead: play_time_ms, watch_ratio, finish, like, long_watch,
 `*_cnt` statistics of videos.
 
 MovieLens latest-small of 2016 (Harper & Konstan, ACM TiiS 2015): whether a rating has four stars or more. The first
-80 % by time are for training, the last 10 % for the test, those between for the choice of settings and then for training.
+80 % by time are for training, the last 10 % for the test, those between for the choice of settings and then for
+training.
 
 A field's codes are numbered by what stands in the training rows at least `LEAST_COUNT` times; 0 is everything else.
 """

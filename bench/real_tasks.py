@@ -85,7 +85,7 @@ def tweet_task(
     author = csr_matrix((np.ones(count, np.bool_), (view.tweets["author"], np.arange(count))), shape=(users, count))
     own = csr_matrix((np.ones(users, np.bool_), (np.arange(users), np.arange(users))), shape=(users, users))
     network = (follows + own)[viewer].astype(np.int8) @ author.astype(np.int8)
-    hidden = (network > 0) + (known[viewer] > 0)
+    hidden = network.astype(np.bool_) + (known[viewer] > 0)
     return Task(f"{world.name} at {now_h:g} h", view, viewer, known, relevant, hidden.tocsr(), item)
 
 

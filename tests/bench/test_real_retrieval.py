@@ -7,9 +7,20 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from bench import real_document
-from bench.real_models import best, item_knn, listed, popularity, two_hop
+from bench.real_models import (
+    best,
+    configured,
+    even_weights,
+    item_knn,
+    listed,
+    popularity,
+    similar_tweets,
+    source,
+    two_hop,
+)
 from bench.real_retrieval import chosen, recalls, summary
 from bench.real_tasks import Task, account_task, follow_tasks, tweet_task
+from candidates.uteg import UTEG
 from funnel.core.actions import ACTION_CODE
 from funnel.core.arrays import Array
 from funnel.core.errors import DataError
@@ -166,3 +177,16 @@ def test_a_table_goes_to_its_place_and_nowhere_else(tmp_path, monkeypatch) -> No
     assert real_document.kept("k", "a model") is None
     real_document.write("k", "a model", {"v": 1})
     assert real_document.kept("k", "a model") == {"v": 1}
+
+
+def test_a_source_answers_as_in_a_funnel_less_what_is_known() -> None:
+    task = tweet_task(small(follows=((0, 1),)), 4.0, 2.0)
+    stage = configured(UTEG, social_proof=("favorite",))
+    # 0 follows 1, who favoured tweets 0 and 2; 0 knows the first.
+    assert source(task, stage=stage, assets=even_weights)[0, :2].tolist() == [2, -1]
+
+
+def test_tweets_are_similar_that_the_same_people_engaged_with() -> None:
+    task = tweet_task(small(follows=()), 4.0, 2.0)
+    # 0 engaged with tweet 0, which shares user 1 with tweet 2.
+    assert similar_tweets(task, signals=10, normaliser="cosine", window_h=np.inf)[0, :2].tolist() == [2, -1]
