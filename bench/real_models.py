@@ -1,0 +1,399 @@
+"""What answers a task of `bench.real_tasks`: the sources of `candidates`, and popularity, ALS and item-kNN beside them.
+
+A model is a list of settings; each is a function from a task to its answer, int32 [R, K], best first, −1 where it has
+nothing to say. Which of the settings is used is decided on an earlier moment than the one that counts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from bench.real_tasks import Task
+from candidates.graphjet import edges, salsa
+from candidates.graphjet.counting import second_degree
+from candidates.graphjet.related import Normaliser, draw_keys, intersection
+from candidates.graphjet.store import BipartiteStore
+from candidates.graphjet.world import world_store
+from candidates.popular import Popular
+from candidates.salsa import Salsa
+from candidates.simclusters import SimClusters
+from candidates.simclusters.ann import Score
+from candidates.simclusters_ann import SimClustersANN
+from candidates.twhin import TwHIN
+from candidates.twhin_ann import TwHINANN
+from candidates.uteg import UTEG
+from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.batch import Requests
+from funnel.core.stage import Source
+from funnel.core.world import Columns
+from funnel.features.affinity import COEFFICIENTS, PAIR_FEATURES
+
+K = 200
+ROWS = 200  # scored at a time
+CLUSTER_SCORES: tuple[tuple[float, Score], ...] = ((8.0, "cosine"), (8.0, "dot"), (48.0, "dot"))
+NORMALISERS: tuple[Normaliser, ...] = ("cosine", "inverse_degree")
+MOMENTS = 8  # whose assets are kept, since several models read them
+ALL_TIME_H = 8760.0  # the longest window that sources know
+SIGNALS = ("favorite", "retweet", "reply")
+Answer: TypeAlias = Callable[[Task], Ints]
+T = TypeVar("T")
+Models: TypeAlias = Mapping[str, Sequence[tuple[str, Answer]]]
+
+
+def best(task: Task, scores: Callable[[Longs], Array], *, k: int = K, floor: float = -np.inf) -> Ints:
+    """The k items with the highest scores that may be answered, ties by the smaller id; −1 for none above `floor`.
+
+    scores: rows of viewers int64 [b] -> [b, m], a column for each of `task.item`.
+    """
+    out = np.full((task.viewer.size, k), -1, np.int32)
+    for begin in range(0, task.viewer.size, ROWS):
+        rows = np.arange(begin, min(begin + ROWS, task.viewer.size))
+        found = np.array(scores(rows), np.float64)
+        found[task.hidden[rows][:, task.item].toarray() > 0] = -np.inf
+        width = min(k, found.shape[1])
+        part = np.argpartition(-found, width - 1, axis=1)[:, :width]
+        part.sort(axis=1)
+        value = np.take_along_axis(found, part, axis=1)
+        order = np.argsort(-value, axis=1, kind="stable")
+        chosen, value = np.take_along_axis(part, order, axis=1), np.take_along_axis(value, order, axis=1)
+        out[rows[0] : rows[-1] + 1, :width] = np.where(value > floor, task.item[chosen], -1)
+    return out
+
+
+def listed(task: Task, row: Array, item: Array, score: Array, *, k: int = K) -> Ints:
+    """The same from (row of the viewer, item, score) [n], each pair once."""
+    hidden = np.asarray(task.hidden[row, item]).ravel() > 0
+    kept = np.flatnonzero(~hidden & np.isin(item, task.item))
+    order = kept[np.lexsort((item[kept], -score[kept], row[kept]))]
+    place = np.arange(order.size) - np.searchsorted(row[order], row[order])
+    out = np.full((task.viewer.size, k), -1, np.int32)
+    first = place < k
+    out[row[order][first], place[first]] = item[order][first]
+    return out
+
+
+# Baselines.
+
+
+def popularity(task: Task) -> Ints:
+    """By how many users engaged with each item, at any time."""
+    counts = np.asarray((task.known > 0).sum(axis=0)).ravel()[task.item]
+    return best(task, lambda rows: np.tile(counts, (rows.size, 1)))
+
+
+@lru_cache(maxsize=2)
+def _als(task: Task, factors: int, alpha: float, penalty: float) -> tuple[Array, Array]:
+    from implicit.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(
+        factors=factors, regularization=penalty, alpha=alpha, iterations=15, num_threads=1, random_state=0
+    )
+    model.fit(task.known, show_progress=False)
+    return model.user_factors, model.item_factors
+
+
+def als(task: Task, *, factors: int, alpha: float, penalty: float) -> Ints:
+    """Alternating least squares of `implicit` (Hu, Koren & Volinsky, ICDM 2008)."""
+    user, item = _als(task, factors, alpha, penalty)
+    return best(task, lambda rows: user[task.viewer[rows]] @ item[task.item].T)
+
+
+def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
+    """Item-kNN of `implicit`: cosine, BM25 or TF-IDF similarity of items by their users."""
+    from implicit import nearest_neighbours
+
+    kinds = {"cosine": "CosineRecommender", "bm25": "BM25Recommender", "tf-idf": "TFIDFRecommender"}
+    model = getattr(nearest_neighbours, kinds[weighting])(K=neighbours, num_threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # BM25's weighting makes another kind of sparse matrix, which it then converts
+        model.fit(task.known, show_progress=False)
+    similar = model.similarity[:, task.item].astype(np.float32)
+    return best(task, lambda rows: (task.known[task.viewer[rows]] @ similar).toarray(), floor=0.0)
+
+
+# Sources of tweets.
+
+
+def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | None = None) -> Ints:
+    """What a source itself retrieves for the viewers at the task's moment."""
+    view = task.view if assets is None else task.view.with_assets(assets(task))
+    rows, items, scores = [], [], []
+    for begin in range(0, task.viewer.size, ROWS):
+        batch = stage.retrieve(Requests.of(task.viewer[begin : begin + ROWS], view.now_h, view))
+        rows.append(batch.request + begin)
+        items.append(batch["tweet"])
+        scores.append(batch["source_score"])
+    return listed(task, np.concatenate(rows), np.concatenate(items), np.concatenate(scores))
+
+
+def even_weights(_: Task) -> Columns:
+    """RealGraph without anything learnt: every followee weighs the same, for the data have no such log."""
+    return {COEFFICIENTS: np.zeros(len(PAIR_FEATURES) + 1, np.float32)}
+
+
+@lru_cache(maxsize=MOMENTS)
+def twhin(task: Task, dimension: int = 32, epochs: int = 5) -> Columns:
+    """The job's vectors, learnt from what was there at the task's moment."""
+    return TwHIN(dimension=dimension, epochs=epochs).run(task.view, seed=0)
+
+
+@lru_cache(maxsize=MOMENTS)
+def clusters(task: Task, weight: str = "fav") -> Columns:
+    """The job's communities and interests at the task's moment."""
+    job = configured(SimClusters, signal=SIGNALS, weight=weight, min_proofs=1, min_followers=3)
+    return job.run(task.view, seed=0)
+
+
+def configured(kind: Callable[..., T], **settings: object) -> T:
+    """A stage or job with some settings; the others are its defaults, which mypy does not see in `Field(…)`."""
+    return kind(**settings)
+
+
+def twhin_of_items(task: Task, *, prior: float, dimension: int = 32, epochs: int = 20) -> Ints:
+    """Vectors that training itself gave to users and tweets: cosine + prior · ln(1 + users of the tweet)."""
+    made = twhin(task, dimension, epochs)
+    place = np.searchsorted(made["twhin.tweet"], task.item)
+    place = np.minimum(place, made["twhin.tweet"].size - 1)
+    has = made["twhin.tweet"][place] == task.item
+    vectors = np.where(has[:, None], made["twhin.tweet_engagement"][place], 0)
+    count = np.log1p(np.asarray((task.known > 0).sum(axis=0)).ravel()[task.item])
+    user = made["twhin.user_engagement"][task.viewer]
+    return best(task, lambda rows: np.where(has, user[rows] @ vectors.T + prior * count, -10.0))
+
+
+def walks(task: Task, *, length: int, walks: int, window_h: float, reset: float = 0.0) -> Ints:
+    """GraphJet's SALSA from the viewer alone, over the world's store, whatever the age of a tweet."""
+    reading = world_store(task.view).read(np.full(task.viewer.size, task.view.now_h), window_h=window_h)
+    nobody = (np.zeros(task.viewer.size + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    keys = draw_keys(0, "salsa", task.viewer, np.full(task.viewer.size, task.view.now_h))
+    return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
+
+
+def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser, window_h: float) -> Ints:
+    """GraphJet's similarity to each of the viewer's last tweets, summed: what CR-mixer makes of user signals."""
+    view = task.view
+    row, tweet = _last_engaged(task, signals)
+    reading = world_store(view).read(np.full(row.size, view.now_h), window_h=window_h)
+    window = (np.zeros(row.size, np.int64), np.full(row.size, view.tweets["author"].size, np.int64))
+    rows, items, scores = [np.empty(0, np.int64)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    for begin in range(0, row.size, ROWS):
+        part = slice(begin, begin + ROWS)
+        some = type(reading)(reading.arrays, reading.low[part], reading.high[part])
+        found = intersection(some, tweet[part], (window[0][part], window[1][part]), normaliser=normaliser)
+        rows.append(row[part][found.query])
+        items.append(found.tweet)
+        scores.append(found.score)
+    shape = (task.viewer.size, view.tweets["author"].size)
+    total = csr_matrix((np.concatenate(scores), (np.concatenate(rows), np.concatenate(items))), shape=shape)
+    total.sum_duplicates()
+    made = total.tocoo()
+    return listed(task, made.row, made.col, made.data)
+
+
+def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
+    """(row of the viewer int64 [n], tweet int32 [n]): the last tweets that each viewer engaged with."""
+    from bench.real_tasks import engaged
+
+    who, what = engaged(task.view.engagements, task.view.tweets)
+    place = np.minimum(np.searchsorted(task.viewer, who), task.viewer.size - 1)
+    mine = np.flatnonzero(task.viewer[place] == who)[::-1]  # newest first
+    pair = place[mine].astype(np.int64) << 32 | what[mine]
+    mine = mine[np.sort(np.unique(pair, return_index=True)[1])]
+    order = mine[np.argsort(place[mine], kind="stable")]
+    row = place[order]
+    rank = np.arange(row.size) - np.searchsorted(row, row)
+    return row[rank < most].astype(np.int64), what[order][rank < most]
+
+
+# Accounts.
+
+
+@lru_cache(maxsize=2)
+def _account_store(task: Task) -> BipartiteStore:
+    graph = task.graph
+    assert graph is not None
+    users = task.view.user_count
+    source_of = np.repeat(np.arange(users, dtype=np.int32), graph.degree())
+    store = BipartiteStore(users=users, tweets=users, edges_per_segment=1 << 22)
+    store.ingest(source_of, graph.targets, edges.FAVORITE, np.zeros(source_of.size))
+    store.seal()
+    return store
+
+
+def two_hop(task: Task, *, max_edges: int) -> Ints:
+    """How many of those whom the viewer has an edge to have one to the account: GraphJet's second degree."""
+    graph = task.graph
+    assert graph is not None
+    users, count = task.view.user_count, task.viewer.size
+    degree = graph.degree()[task.viewer]
+    offsets = np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
+    seeds = np.concatenate([graph.neighbours(int(viewer)) for viewer in task.viewer]).astype(np.int32)
+    accounts = (np.arange(users, dtype=np.int32), np.zeros(users, np.bool_))
+    found = second_degree(
+        _account_store(task).read(np.ones(count)), task.viewer, np.full(count, np.inf),
+        (offsets, seeds, np.ones(seeds.size, np.float32)), accounts, (graph.offsets, graph.targets, graph.time_h),
+        (np.zeros(count, np.int64), np.full(count, users, np.int64)),
+        counted=edges.kinds_mask(("favorite",)), proofs=(edges.FAVORITE,), max_edges=max_edges, k=4 * K,
+    )  # fmt: skip
+    return listed(task, *found)
+
+
+def account_walks(task: Task, *, length: int, walks: int, reset: float) -> Ints:
+    """SALSA from the viewer over the edges: viewer → account → whoever shares it → account …"""
+    count = task.viewer.size
+    nobody = (np.zeros(count + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    keys = draw_keys(0, "salsa", task.viewer, np.zeros(count))
+    reading = _account_store(task).read(np.ones(count))
+    return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
+
+
+def twhin_of_follows(task: Task, *, prior: bool, dimension: int, epochs: int) -> Ints:
+    """TwHIN's vectors of follows: ⟨user, author⟩ with lengths and prior, or their cosine."""
+    made = twhin(task, dimension, epochs)
+    user, author = made["twhin.user_follow"], made["twhin.author_follow"]
+    if not prior:
+        return best(task, lambda rows: user[task.viewer[rows]] @ author.T)
+    author = author * made["twhin.author_follow_length"][:, None]
+    user = user * made["twhin.user_follow_length"][:, None]
+    bias = made["twhin.author_follow_prior"]
+    return best(task, lambda rows: user[task.viewer[rows]] @ author.T + bias)
+
+
+def twhin_of_authors(task: Task, *, prior: float, dimension: int = 32, epochs: int = 5) -> Ints:
+    """TwHIN's vectors of engagements: cosine of user and author + prior · ln(1 + those who engaged with the author)."""
+    made = twhin(task, dimension, epochs)
+    user, author = made["twhin.user_engagement"], made["twhin.author_engagement"]
+    count = np.log1p(np.asarray((task.known > 0).sum(axis=0)).ravel())
+    return best(task, lambda rows: user[task.viewer[rows]] @ author.T + prior * count)
+
+
+def cluster_accounts(task: Task, *, interests: str, popular: bool) -> Ints:
+    """SimClusters: ⟨the viewer's InterestedIn, the producer's embedding⟩; popular: times the root of its audience."""
+    made = clusters(task)
+    prefix = "simclusters." if interests == "follow" else "simclusters.favorite_"
+    count = int(made["simclusters.known_for"].max(initial=-1)) + 1
+    wanted = _dense(made[f"{prefix}interested_in"][task.viewer], made[f"{prefix}interest"][task.viewer], count)
+    row = made["simclusters.producer_row"]
+    if not made["simclusters.producer_clusters"].size:
+        return np.full((task.viewer.size, K), -1, np.int32)
+    offered = _dense(made["simclusters.producer_clusters"], made["simclusters.producer_weights"], count)
+    scale = np.sqrt(np.asarray((task.known > 0).sum(axis=0)).ravel()) if popular else np.ones(row.size)
+    by_account = np.where((row >= 0)[:, None], offered[row], 0) * scale[:, None]
+    return best(task, lambda rows: wanted[rows] @ by_account.T, floor=0.0)
+
+
+def _dense(clusters: Array, weights: Array, count: int) -> Floats:
+    """float32 [m, C] of padded lists."""
+    out = np.zeros((clusters.shape[0], max(count, 1)), np.float32)
+    row, column = np.nonzero(clusters >= 0)
+    out[row, clusters[row, column]] = weights[row, column]
+    return out
+
+
+BASELINES: Models = {
+    "popularity": [("all time", popularity)],
+    "als": [
+        (f"{factors} factors, alpha {alpha:g}, penalty {penalty:g}",
+         partial(als, factors=factors, alpha=alpha, penalty=penalty))
+        for factors, alpha, penalty in ((64, 1.0, 0.01), (64, 10.0, 1.0), (64, 40.0, 10.0))
+    ],
+    "item-kNN": [
+        (f"{weighting}, {neighbours} neighbours", partial(item_knn, neighbours=neighbours, weighting=weighting))
+        for weighting, neighbours in (("cosine", 50), ("cosine", 500), ("bm25", 500))
+    ],
+}  # fmt: skip
+
+
+def popular_sources(windows_h: Sequence[float]) -> Models:
+    """The source `popular` beside plain popularity."""
+    return {
+        "popularity": [
+            *BASELINES["popularity"],
+            *(
+                (f"tweets of {h:g} h", partial(source, stage=configured(Popular, max_age_h=h, max_results=4 * K)))
+                for h in windows_h
+            ),
+        ]
+    }
+
+
+def whole_history(windows_h: Sequence[float] = (np.inf,), *, epochs: Sequence[int] = (5, 20)) -> Models:
+    """What reads vectors and edges itself, and so has no limit to the age of a tweet."""
+    return {
+        "TwHIN, trained tweets": [
+            (f"prior {prior:g}, {count} epochs", partial(twhin_of_items, prior=prior, epochs=count))
+            for count in epochs for prior in (0.0, 0.1, 0.3)
+        ],
+        "SALSA from the viewer": [
+            (f"length {length}, edges of {h:g} h", partial(walks, length=length, walks=5000, window_h=h))
+            for length in (3, 5) for h in windows_h
+        ],
+        "similar tweets": [
+            (f"last {signals}, {kind}", partial(similar_tweets, signals=signals, normaliser=kind, window_h=np.inf))
+            for signals in (10, 50) for kind in NORMALISERS
+        ],
+    }  # fmt: skip
+
+
+def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
+    """Sources of tweets with the windows that are tried; follows: also those that stand on a follow graph."""
+    made: dict[str, Sequence[tuple[str, Answer]]] = {
+        "TwHIN, tweets made inductively": [
+            (f"tweets of {h:g} h, follow share {share:g}",
+             partial(source, assets=twhin, stage=configured(TwHINANN,
+                 max_age_h=h, follow_share=share, signal=SIGNALS, max_results=4 * K, index="exact")))
+            for h in windows_h for share in ((0.0, 0.5) if follows else (0.0,))
+        ],
+        **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
+    }  # fmt: skip
+    if follows:
+        made |= {
+            "SALSA": [
+                (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=configured(Salsa,
+                    graph_h=2 * h, max_age_h=h, length=length, walks=5000, max_results=4 * K)))
+                for h in windows_h for length in (3, 5)
+            ],
+            "UTEG": [
+                (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=configured(UTEG,
+                    social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
+            ],
+            "SimClusters ANN": [
+                (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
+                    stage=configured(SimClustersANN,
+                        signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
+                        score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
+                for h in windows_h for half, score in CLUSTER_SCORES
+            ],
+        }  # fmt: skip
+    return made
+
+
+def account_models(*, follows: bool) -> Models:
+    """What can answer with accounts; follows: the edges are follows, else engagements."""
+    made: dict[str, Sequence[tuple[str, Answer]]] = {
+        "two-hop count": [(f"newest {n} edges", partial(two_hop, max_edges=n)) for n in (500, 5000)],
+        "SALSA": [
+            (f"length {length}, reset {reset:g}", partial(account_walks, length=length, walks=10_000, reset=reset))
+            for length in (3, 5, 7) for reset in (0.0, 0.3)
+        ],
+        "SimClusters": [
+            ("cosine" if not popular else "times √audience",
+             partial(cluster_accounts, interests="follow" if follows else "favorite", popular=popular))
+            for popular in (False, True)
+        ],
+    }  # fmt: skip
+    if follows:
+        made["TwHIN"] = [
+            (f"{dimension} dimensions, {epochs} epochs, {'dot + prior' if prior else 'cosine'}",
+             partial(twhin_of_follows, prior=prior, dimension=dimension, epochs=epochs))
+            for dimension, epochs in ((32, 5),) for prior in (False, True)
+        ]  # fmt: skip
+    else:
+        made["TwHIN"] = [(f"prior {prior:g}", partial(twhin_of_authors, prior=prior)) for prior in (0.0, 0.1, 0.3)]
+    return made
