@@ -52,7 +52,7 @@ class FieldNetwork(nn.Module):
         self.table = nn.Embedding(sum(sizes), DIMENSION)
         nn.init.normal_(self.table.weight, std=START)
         width = len(sizes) * DIMENSION
-        momentum = BATCH_NORM_MOMENTUM if masked else None  # alone, the MLP does better without
+        momentum = BATCH_NORM_MOMENTUM if masked else None  # the MLP's settings were chosen without it
         deep = MlpConfig(HIDDEN, momentum, True, dropout, final_activation=True)
         self.dropout = nn.Dropout(dropout)
         block = BlockConfig(BLOCK_SIZE, aggregation_size=AGGREGATION, relu=True)
