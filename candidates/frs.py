@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from candidates.earlybird.user_states import LOOKS_BACK_FURTHER, user_states
 from candidates.follow_recommendations.ranker import mixed
-from candidates.follow_recommendations.sources import ASSETS, SOURCES, accounts_of
+from candidates.follow_recommendations.sources import ASSETS, EXPANSION_EDGES, SOURCES, Accounts, accounts_of
 from candidates.graphjet.related import draw_keys
 from candidates.graphjet.seeds import alone
 from candidates.retrieval import hidden_users, ranked
@@ -43,6 +43,9 @@ class FRS(Source):
         "RealGraph list of accounts not followed off)",
     )
     per_source: int = Field(200, ge=1, le=10_000, description="accounts of a source at most (MaxResults)")
+    expansion_edges: int = Field(
+        EXPANSION_EDGES, ge=1, le=10_000, description="edges of each user that the SALSA expansion reads, the first ones"
+    )
     max_accounts: int = Field(100, ge=1, le=10_000, description="accounts whose tweets are looked at (seedAuthorIds)")
     window_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours")
     light_window_h: float = Field(48.0, gt=0, le=8760, description="the same for viewers who come rarely, if longer")
@@ -73,7 +76,7 @@ class FRS(Source):
 
     def accounts(self, requests: Requests) -> tuple[Longs, Ints, Ints]:
         """(offsets int64 [R + 1], account int32, source int32 of SOURCES), in the order of the ranker."""
-        found = [accounts_of(requests, name, limit=self.per_source) for name in self._asked]
+        found = [self._accounts_of(requests, name) for name in self._asked]
         count = len(found)
         turn = np.concatenate([part.request * count + number for number, part in enumerate(found)])
         account = np.concatenate([part.account for part in found])
@@ -111,8 +114,11 @@ class FRS(Source):
         return [
             (f"recommended by {name}", author)
             for name in self._asked
-            if author in accounts_of(chosen, name, limit=self.per_source).account
+            if author in self._accounts_of(chosen, name).account
         ]
+
+    def _accounts_of(self, requests: Requests, name: str) -> Accounts:
+        return accounts_of(requests, name, limit=self.per_source, edges=self.expansion_edges)
 
     def _tweets(self, requests: Requests, request: Longs, account: Ints) -> tuple[Longs, Ints]:
         """(row of the accounts given int64 [n], tweet int32 [n]): originals and quotes of the window, the newest."""

@@ -16,6 +16,7 @@ twitter/the-algorithm, follow-recommendations-service/common/…/candidate_sourc
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -64,14 +65,15 @@ class Accounts(NamedTuple):
     score: Doubles
 
 
-def accounts_of(requests: Requests, source: str, *, limit: int) -> Accounts:
+def accounts_of(requests: Requests, source: str, *, limit: int, edges: int = EXPANSION_EDGES) -> Accounts:
     """The best accounts of one source for each request, best first; ties by the smaller id.
 
+    edges: how many of each user the SALSA expansion reads.
     Accounts that the viewer follows, blocks or mutes or is blocked by, suspended ones and the viewer are left out.
     """
     found = {
         "recent_engagement": recent_engagement,
-        "salsa_expansion": salsa_expansion,
+        "salsa_expansion": partial(salsa_expansion, edges=edges),
         "two_hop": two_hop,
         "triangular_loops": triangular_loops,
         "popular_in_community": popular_in_community,
@@ -129,7 +131,7 @@ def first_degree(requests: Requests) -> Accounts:
     return _best(both.request[others], both.account[others], both.score[others], FIRST_DEGREE)
 
 
-def salsa_expansion(requests: Requests) -> Accounts:
+def salsa_expansion(requests: Requests, *, edges: int = EXPANSION_EDGES) -> Accounts:
     """Accounts with the audience of those that the viewer turned to, by Σ over them of the walk's probability."""
     first, view = first_degree(requests), requests.view
     now_h = requests.now_h[first.request]
@@ -138,11 +140,11 @@ def salsa_expansion(requests: Requests) -> Accounts:
     # Each account is a group of its own, so that connections can be counted.
     groups, follower, weight, _ = step(
         each, first.account, np.ones(now_h.size), ever, now_h,
-        back.offsets, back.targets, back.time_h, none, True, EXPANSION_EDGES, users,
+        back.offsets, back.targets, back.time_h, none, True, edges, users,
     )  # fmt: skip
     groups, account, score, _ = step(
         groups, follower, weight, ever, now_h,
-        forth.offsets, forth.targets, forth.time_h, none, True, EXPANSION_EDGES, EXPANSION_ACCOUNTS,
+        forth.offsets, forth.targets, forth.time_h, none, True, edges, EXPANSION_ACCOUNTS,
     )  # fmt: skip
     start = np.repeat(np.arange(now_h.size), np.diff(groups))
     other = np.flatnonzero(account != first.account[start])
