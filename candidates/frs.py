@@ -44,7 +44,7 @@ class FRS(Source):
     )
     per_source: int = Field(200, ge=1, le=10_000, description="accounts of a source at most (MaxResults)")
     expansion_edges: int = Field(
-        EXPANSION_EDGES, ge=1, le=10_000, description="edges of each user that the SALSA expansion reads, the first ones"
+        EXPANSION_EDGES, ge=1, le=10_000, description="edges that the SALSA expansion reads of each user"
     )
     max_accounts: int = Field(100, ge=1, le=10_000, description="accounts whose tweets are looked at (seedAuthorIds)")
     window_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours")

@@ -16,6 +16,7 @@ twitter/the-algorithm, follow-recommendations-service/common/…/candidate_sourc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def accounts_of(requests: Requests, source: str, *, limit: int, edges: int = EXP
     edges: how many of each user the SALSA expansion reads.
     Accounts that the viewer follows, blocks or mutes or is blocked by, suspended ones and the viewer are left out.
     """
-    found = {
+    ways: dict[str, Callable[[Requests], Accounts]] = {
         "recent_engagement": recent_engagement,
         "salsa_expansion": partial(salsa_expansion, edges=edges),
         "two_hop": two_hop,
@@ -79,7 +80,8 @@ def accounts_of(requests: Requests, source: str, *, limit: int, edges: int = EXP
         "popular_in_community": popular_in_community,
         "followed_lately": followed_lately,
         "real_graph_oon": real_graph_oon,
-    }[source](requests)
+    }
+    found = ways[source](requests)
     kept = np.flatnonzero((found.score > 0) & eligible(requests, found.request, found.account))
     return _best(found.request[kept], found.account[kept], found.score[kept], limit)
 
