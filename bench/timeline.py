@@ -56,6 +56,7 @@ def measure(world_name: str, funnel_name: str | None, requests: int) -> dict[str
         "single_ms": {
             name: float(np.percentile(single, q) * 1e3) for name, q in (("p50", 50), ("p90", 90), ("p99", 99))
         },
+        "single_processor_ms": float(np.median(alone) * 1e3),
         "batched_timelines_per_s": batched,
         "batched_over_single": batched * float(np.mean(alone)),
         "candidates_per_timeline": merged / viewers.size,
