@@ -200,7 +200,7 @@ def test_misuse_is_named() -> None:
 
 def test_the_published_widths_are_a_valid_configuration() -> None:
     models = Path(__file__).parents[2] / "configs" / "models"
-    for name in ("lite", "default"):
+    for name in ("lite", "default", "vectors"):
         HeavyRanker(**yaml.safe_load((models / f"heavy_ranker_{name}.yaml").read_text()))
     path = models / "heavy_ranker_production.yaml"
     stage = HeavyRanker(**yaml.safe_load(path.read_text()))
