@@ -29,6 +29,8 @@ class Backfill(Source):
     score = −age in hours. The viewer's own tweets are not there.
     """
 
+    gated = True
+
     gate: Literal["as_released", "as_intended"] = Field(
         "as_released", description="always open, or only for viewers who were shown nothing for `min_away_h`"
     )

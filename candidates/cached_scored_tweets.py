@@ -56,6 +56,8 @@ class CachedScoredTweets(Source):
     page in the last `ttl_min` minutes has no cache.
     """
 
+    gated = True
+
     sources: dict[str, dict[str, object]] = Field(
         default_factory=lambda: dict[str, dict[str, object]](in_network={}, uteg={}),
         description="sources whose answers are cached, each with its settings (those of the funnel, to be true to it)",

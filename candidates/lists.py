@@ -29,6 +29,8 @@ class Lists(Source):
     ones that the viewer does not follow, are left out.
     """
 
+    gated = True
+
     max_lists: int = Field(20, ge=1, description="lists of a viewer that are read, by number")
     max_per_list: int = Field(20, ge=1, description="tweets of a list at most, the newest")
     max_age_h: float = Field(24.0, gt=0, le=8760, description="oldest tweet, hours")

@@ -38,6 +38,8 @@ class PopularVideos(Source):
     suspended accounts are left out. In a world whose videos are not watched there are none.
     """
 
+    gated = True
+
     signal: tuple[str, ...] = Field(("video_playback50",), min_length=1, description="engagements that are counted")
     min_video_s: float = Field(10.0, ge=0, description="shortest video, seconds (user-signal-service: 10)")
     half_life_h: float = Field(24.0, gt=0, description="half-life of a playback's weight, hours; ours")

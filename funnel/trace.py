@@ -15,13 +15,13 @@ from funnel.core.arrays import Array, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError
 from funnel.core.page import Placed
+from funnel.core.stage import Source
 
 if TYPE_CHECKING:
     import polars as pl
 
     from funnel.pipeline import Funnel
 
-FEW = 10  # requests; a source with a gate may well find nothing for fewer
 _LIGHT = ("light_score", "legacy_score", "distilled_score")
 _TRACED = ("tweet", "author", *_LIGHT, "value", "score", "age_h", "in_network")
 _TRACED_PREFIXES = ("from.", "source_score.", "p.", "boost.", "visibility.")
@@ -217,10 +217,10 @@ class Pages(Sequence[Page]):
         found = sorted({text for trace in self.traces for text in trace.warnings})
         if not self._where:
             return found
-        nothing = not any(stage.n_out for stage in self.stages if stage.kind == "source")
+        gated = {slot.name for slot in self.funnel.stages if isinstance(slot.part, Source) and slot.part.gated}
         for stage in self.stages:
             skipped = any(text.startswith(f"source {stage.stage!r} failed") for text in found)
-            if stage.kind == "source" and stage.n_out == 0 and not skipped and (nothing or len(self) >= FEW):
+            if stage.kind == "source" and stage.n_out == 0 and not skipped and stage.stage not in gated:
                 found.append(f"source {stage.stage!r} found nothing for any of {len(self)} requests")
             elif stage.n_in > 0 and stage.n_out == 0:
                 found.append(f"stage {stage.stage!r} let nothing through: {stage.n_in} candidates in, none out")

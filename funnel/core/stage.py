@@ -69,9 +69,13 @@ class Stage(Configured):
 
 
 class Source(Stage):
-    """Finds candidates for requests."""
+    """Finds candidates for requests.
+
+    gated: finds nothing for many viewers, and that is as it should be; of any other source it is worth a warning.
+    """
 
     kind = "source"
+    gated: ClassVar[bool] = False
 
     @abstractmethod
     def retrieve(self, requests: Requests) -> CandidateBatch:

@@ -225,8 +225,8 @@ def test_the_default_funnel_is_charged_stage_by_stage(trained: Funnel) -> None:
     """By its own weights the value's line is 0, since wanting and measuring are one; satisfaction is another thing."""
     own = attribute(trained, range(12), size=20)
     names = [step.stage for step in own.steps]
-    assert names[names.index("light_ranker") : names.index("light_ranker") + 3] == [
-        "light_ranker", "value", "heavy_ranker",
+    assert names[names.index("source_cuts") : names.index("source_cuts") + 4] == [
+        "source_cuts", "heavy_ranker_cap", "value", "heavy_ranker",
     ]  # fmt: skip
     assert own.rules == names.index(RETRIEVAL)
     assert np.abs(_line(own, "value")).max() < 1e-4 * own.value.max()

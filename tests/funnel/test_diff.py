@@ -79,6 +79,7 @@ def test_march_and_july_differ_in_what_is_published() -> None:
     assert added == {
         "replies", "creators", "subscription_reply", "social_context", "duplicate_conversations",
         "support_account_replies", "network_caps",
+        "simclusters_ann", "twhin_ann", "lists", "popular_videos", "backfill",
     }  # fmt: skip
     assert [one["stage"] for one in _march_to_july()["only_in_a"]] == ["drop_max"]
     assert changed["feedback_fatigue", "behaviour"] == ("as_intended", "as_released")
