@@ -33,6 +33,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "compiling the kernels, once: about a minute"
+	@FUNNEL_HOME=$(VENV)/warmup $(BIN)/funnel simulate --world tiny --viewer 7 --set heavy_ranker.epochs=1 --json >/dev/null 2>&1
+	@rm -rf $(VENV)/warmup
 	@touch $@
 
 fmt: install ## format the code
