@@ -30,6 +30,7 @@ from funnel.core.kernels.grouping import pair_keys
 from funnel.core.tables import RETWEET
 from funnel.core.world import PlatformView
 from funnel.features.base import followed_since, given
+from funnel.features.memo import once_per
 
 SOURCES: tuple[str, ...] = (
     "recent_engagement",
@@ -190,16 +191,16 @@ def followed_lately(requests: Requests) -> Accounts:
 def popular_in_community(requests: Requests) -> Accounts:
     """Whom the viewer's main community followed most in two weeks; nothing for a viewer without a community."""
     view = requests.view
-    follows: tuple[Doubles, Ints, Ints] = view.shared("frs.follows_by_time", _follows_by_time)
-    time_h, follower, followee = follows
     main = view.asset("simclusters.interested_in")[:, 0]
     parts = [Accounts(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))]
-    for now_h in np.unique(requests.now_h):
+    for now_h in np.unique(requests.now_h).tolist():
         asked = np.flatnonzero((requests.now_h == now_h) & (main[requests.viewer] >= 0))
-        first, end = np.searchsorted(time_h, [now_h - POPULAR_H, now_h], side="left")
-        communities = np.unique(main[requests.viewer[asked]])
-        rows = first + np.flatnonzero(np.isin(main[follower[first:end]], communities))
-        pair, count = np.unique(pair_keys(main[follower[rows]], followee[rows]), return_counts=True)
+        # Most requests are made at the view's own moment: what all communities followed by then is counted once.
+        pair, count = (
+            once_per(view, "frs.followed_by_communities", partial(_followed_by_communities, view, main, now_h))
+            if now_h == view.now_h
+            else _followed_by_communities(view, main, now_h)
+        )
         begin = np.searchsorted(pair >> 32, main[requests.viewer[asked]])
         size = np.searchsorted(pair >> 32, main[requests.viewer[asked]], side="right") - begin
         place = np.arange(size.sum()) + np.repeat(begin - (np.cumsum(size) - size), size)
@@ -228,6 +229,15 @@ def _followed_by_followees(requests: Requests, since_h: Doubles) -> tuple[Longs,
         groups, followee, np.ones(followee.size), since_h, requests.now_h,
         graph.offsets, graph.targets, graph.time_h, none, False, whole, view.user_count,
     )  # fmt: skip
+
+
+def _followed_by_communities(view: PlatformView, main: Ints, now_h: float) -> tuple[Longs, Longs]:
+    """(keys of (community, account) ascending, follows by its people in the two weeks before `now_h`)."""
+    follows: tuple[Doubles, Ints, Ints] = view.shared("frs.follows_by_time", _follows_by_time)
+    time_h, follower, followee = follows
+    first, end = np.searchsorted(time_h, [now_h - POPULAR_H, now_h], side="left")
+    rows = first + np.flatnonzero(main[follower[first:end]] >= 0)
+    return np.unique(pair_keys(main[follower[rows]], followee[rows]), return_counts=True)
 
 
 def _follows_by_time(view: PlatformView, _before: object) -> tuple[Doubles, Ints, Ints]:

@@ -5,18 +5,21 @@ twitter/the-algorithm, simclusters_v2/summingbird/storm/TweetJob.scala, summingb
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from candidates.kernels import best_rows
-from candidates.retrieval import action_codes, recent_engagements, showable, tweet_window
-from funnel.core.arrays import Array, Floats, Ints, Longs
+from candidates.retrieval import Recent, action_codes, recent_engagements, showable, tweet_window
+from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 from funnel.core.kernels.grouping import group_rows
 from funnel.core.world import PlatformView
+from funnel.features.memo import once_per
 
 Interests = Literal["follow", "favorite"]
+MANY = 1000  # tweets; the index of a window reads the log in order of time
 CLUSTERS_PER_TWEET = 50  # topKClustersPerEntity of Configs.scala: clusters that one tweet's embedding keeps
 
 
@@ -74,23 +77,46 @@ def tweet_embeddings(view: PlatformView, now_h: float, tweets: Ints, settings: T
     """
     if tweets.size == 0:
         return Embeddings(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    first = int(tweets.min())
-    age_h = now_h - float(view.tweets["time_h"][first])
     codes = action_codes("simclusters.signal", settings.signal)
-    recent = recent_engagements(view, codes, now_h, first, age_h)
     wanted, back = np.unique(tweets, return_inverse=True)
-    place = np.searchsorted(wanted, recent.tweet)
-    group = np.where(wanted[np.minimum(place, wanted.size - 1)] == recent.tweet, place, -1)
-    offsets, order = group_rows(group.astype(np.int64), wanted.size)
-    weight = np.exp2((recent.time_h[order] - now_h) / settings.half_life_h).astype(np.float32)
+    if now_h == view.now_h and wanted.size < MANY:
+        offsets, engaged, time_h = _engagements_with(view, codes, wanted)
+    else:
+        first = int(wanted[0])
+        recent = recent_engagements(view, codes, now_h, first, now_h - float(view.tweets["time_h"][first]))
+        place = np.searchsorted(wanted, recent.tweet)
+        group = np.where(wanted[np.minimum(place, wanted.size - 1)] == recent.tweet, place, -1)
+        offsets, order = group_rows(group.astype(np.int64), wanted.size)
+        engaged, time_h = recent.viewer[order], recent.time_h[order]
+    weight = np.exp2((time_h - now_h) / settings.half_life_h).astype(np.float32)
     clusters, interest = interests_of_users(view, settings.interests)
     made = Embeddings(
         *_sums(
-            offsets, recent.viewer[order], weight, clusters, interest, int(clusters.max(initial=-1)) + 1,
+            offsets, engaged, weight, clusters, interest, int(clusters.max(initial=-1)) + 1,
             settings.min_signals, float(settings.min_interest), CLUSTERS_PER_TWEET,
         )
     )  # fmt: skip
     return made if wanted.size == tweets.size and (wanted == tweets).all() else _rows(made, back)
+
+
+def _engagements_with(view: PlatformView, codes: Array, tweets: Ints) -> tuple[Longs, Ints, Doubles]:
+    """(offsets int64 [m + 1], user int32, time_h float64): who engaged with a few tweets before the view's moment.
+
+    The log is put in order of tweets once a view, since tweets that are asked about may be of any age.
+    """
+    made: Recent = once_per(view, ("engagements by tweet", codes.tobytes()), partial(_by_tweet, view, codes))
+    begin = np.searchsorted(made.tweet, tweets, side="left")
+    end = np.searchsorted(made.tweet, tweets, side="right")
+    offsets = np.concatenate([[0], np.cumsum(end - begin)]).astype(np.int64)
+    rows = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
+    return offsets, made.viewer[rows], made.time_h[rows]
+
+
+def _by_tweet(view: PlatformView, codes: Array) -> Recent:
+    """All engagements before the view's moment, by tweet and then by time."""
+    recent = recent_engagements(view, codes, view.now_h, 0, np.inf)
+    order = np.argsort(recent.tweet, kind="stable")
+    return Recent(recent.tweet[order], recent.viewer[order], recent.time_h[order])
 
 
 def cluster_lists(view: PlatformView, now_h: float, settings: TweetSettings) -> ClusterLists:
