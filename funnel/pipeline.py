@@ -274,6 +274,8 @@ class _Run:
     def through(self) -> BatchTrace:
         """All stages in order."""
         sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
+        # Once a run, since asking whether something is a protocol takes long.
+        self.gates = {slot.name: slot.part for slot in sources if isinstance(slot.part, ClosesSources)}
         mixers = [slot for slot in self.slots if isinstance(slot.part, Mixer)]
         self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
         ranking = self.slots[len(sources) : len(self.slots) - len(mixers)]
@@ -315,7 +317,7 @@ class _Run:
 
     def _ask(self, source: Source, name: str) -> CandidateBatch:
         """What a source finds for the requests for which no other source has closed it."""
-        gates = [slot.part for slot in self.slots if slot.part is not source and isinstance(slot.part, ClosesSources)]
+        gates = [gate for gate_name, gate in self.gates.items() if gate_name != name]
         if not gates:
             return source.retrieve(self.requests)
         asked = ~np.any([gate.closed(self.requests, name) for gate in gates], axis=0)
@@ -458,7 +460,8 @@ class _Run:
     def _book(self, gone: Bools) -> None:
         self.removed_by[self.rows[gone]] = len(self.counts)
         if self.detail:
-            self.snapshots.append((self.rows[gone], self.batch.take(gone).settled()))
+            traced = self.batch.only(tuple(name for name in self.batch.names if is_traced(name)))
+            self.snapshots.append((self.rows[gone], traced.take(gone).settled()))
 
     def _take(self, rows: Longs) -> None:
         self.batch = self.batch.take(rows)
