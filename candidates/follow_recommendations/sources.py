@@ -24,7 +24,7 @@ import numpy as np
 
 from candidates.follow_recommendations.walks import step
 from candidates.user_signals.fetch import recent_rows
-from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import Requests
 from funnel.core.kernels.grouping import pair_keys
 from funnel.core.tables import RETWEET
@@ -191,23 +191,17 @@ def followed_lately(requests: Requests) -> Accounts:
 def popular_in_community(requests: Requests) -> Accounts:
     """Whom the viewer's main community followed most in two weeks; nothing for a viewer without a community."""
     view = requests.view
-    main = view.asset("simclusters.interested_in")[:, 0]
-    parts = [Accounts(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))]
-    for now_h in np.unique(requests.now_h).tolist():
-        asked = np.flatnonzero((requests.now_h == now_h) & (main[requests.viewer] >= 0))
-        # Most requests are made at the view's own moment: what all communities followed by then is counted once.
-        pair, count = (
-            once_per(view, "frs.followed_by_communities", partial(_followed_by_communities, view, main, now_h))
-            if now_h == view.now_h
-            else _followed_by_communities(view, main, now_h)
-        )
-        begin = np.searchsorted(pair >> 32, main[requests.viewer[asked]])
-        size = np.searchsorted(pair >> 32, main[requests.viewer[asked]], side="right") - begin
-        place = np.arange(size.sum()) + np.repeat(begin - (np.cumsum(size) - size), size)
-        account = (pair[place] & 0xFFFFFFFF).astype(np.int32)
-        parts.append(Accounts(np.repeat(asked, size), account, count[place].astype(np.float64)))
-    request, account, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Accounts(request, account, score)
+    follows = _follows_by_community(view)
+    community = view.asset("simclusters.interested_in")[requests.viewer, 0]
+    # A loop over requests: two searches each.
+    first, end = np.zeros((2, len(requests)), np.int64)
+    for r in np.flatnonzero(community >= 0).tolist():
+        begin, stop = follows.offsets[community[r] : community[r] + 2]
+        moments = requests.now_h[r] - POPULAR_H, requests.now_h[r]
+        first[r], end[r] = begin + np.searchsorted(follows.time_h[begin:stop], moments, side="left")
+    size = end - first
+    place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
+    return _summed(np.repeat(np.arange(len(requests)), size), follows.followee[place], np.ones(place.size))
 
 
 def real_graph_oon(requests: Requests) -> Accounts:
@@ -231,21 +225,27 @@ def _followed_by_followees(requests: Requests, since_h: Doubles) -> tuple[Longs,
     )  # fmt: skip
 
 
-def _followed_by_communities(view: PlatformView, main: Ints, now_h: float) -> tuple[Longs, Longs]:
-    """(keys of (community, account) ascending, follows by its people in the two weeks before `now_h`)."""
-    follows: tuple[Doubles, Ints, Ints] = view.shared("frs.follows_by_time", _follows_by_time)
-    time_h, follower, followee = follows
-    first, end = np.searchsorted(time_h, [now_h - POPULAR_H, now_h], side="left")
-    rows = first + np.flatnonzero(main[follower[first:end]] >= 0)
-    return np.unique(pair_keys(main[follower[rows]], followee[rows]), return_counts=True)
+class _Follows(NamedTuple):
+    """Of each community (offsets int64 [C + 1]) whom its people began to follow, ascending in time."""
+
+    offsets: Longs
+    followee: Ints
+    time_h: Doubles
 
 
-def _follows_by_time(view: PlatformView, _before: object) -> tuple[Doubles, Ints, Ints]:
-    """(time_h, follower, followee) of all follows, ascending in time."""
-    graph = view.following
-    order = np.argsort(graph.time_h, kind="stable")
-    follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
-    return graph.time_h[order], follower[order], graph.targets[order]
+def _follows_by_community(view: PlatformView) -> _Follows:
+    """Made once for a graph and the interests it is read with; of all times, to be cut at the request's moment."""
+    graph, main = view.following, view.asset("simclusters.interested_in")
+    kept: dict[str, tuple[Array, _Follows]] = once_per(graph, "frs.follows_by_community", dict)
+    if "made" not in kept or kept["made"][0] is not main:
+        follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
+        known = np.flatnonzero(follower < main.shape[0])  # who came after the interests were learnt has none
+        community = np.full(follower.size, -1, np.int64)
+        community[known] = main[follower[known], 0]
+        order = np.lexsort((graph.time_h, community))
+        offsets = np.searchsorted(community[order], np.arange(int(community.max(initial=-1)) + 2)).astype(np.int64)
+        kept["made"] = main, _Follows(offsets, graph.targets[order], graph.time_h[order])
+    return kept["made"][1]
 
 
 def _of_lists(requests: Requests, offsets: Longs, account: Ints, score: Floats, most: int) -> Accounts:

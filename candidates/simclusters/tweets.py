@@ -16,7 +16,6 @@ from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 from funnel.core.kernels.grouping import group_rows
 from funnel.core.world import PlatformView
-from funnel.features.memo import once_per
 
 Interests = Literal["follow", "favorite"]
 MANY = 1000  # tweets; the index of a window reads the log in order of time
@@ -79,8 +78,8 @@ def tweet_embeddings(view: PlatformView, now_h: float, tweets: Ints, settings: T
         return Embeddings(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     codes = action_codes("simclusters.signal", settings.signal)
     wanted, back = np.unique(tweets, return_inverse=True)
-    if now_h == view.now_h and wanted.size < MANY:
-        offsets, engaged, time_h = _engagements_with(view, codes, wanted)
+    if wanted.size < MANY:
+        offsets, engaged, time_h = _engagements_with(view, codes, now_h, wanted)
     else:
         first = int(wanted[0])
         recent = recent_engagements(view, codes, now_h, first, now_h - float(view.tweets["time_h"][first]))
@@ -99,22 +98,22 @@ def tweet_embeddings(view: PlatformView, now_h: float, tweets: Ints, settings: T
     return made if wanted.size == tweets.size and (wanted == tweets).all() else _rows(made, back)
 
 
-def _engagements_with(view: PlatformView, codes: Array, tweets: Ints) -> tuple[Longs, Ints, Doubles]:
-    """(offsets int64 [m + 1], user int32, time_h float64): who engaged with a few tweets before the view's moment.
-
-    The log is put in order of tweets once a view, since tweets that are asked about may be of any age.
-    """
-    made: Recent = once_per(view, ("engagements by tweet", codes.tobytes()), partial(_by_tweet, view, codes))
+def _engagements_with(view: PlatformView, codes: Array, now_h: float, tweets: Ints) -> tuple[Longs, Ints, Doubles]:
+    """(offsets int64 [m + 1], user int32, time_h float64): who engaged with a few tweets before now."""
+    made: Recent = view.shared(f"simclusters.engagements_by_tweet {codes.tolist()}", partial(_by_tweet, codes))
     begin = np.searchsorted(made.tweet, tweets, side="left")
     end = np.searchsorted(made.tweet, tweets, side="right")
-    offsets = np.concatenate([[0], np.cumsum(end - begin)]).astype(np.int64)
-    rows = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
-    return offsets, made.viewer[rows], made.time_h[rows]
+    counts = end - begin
+    rows = np.arange(counts.sum()) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
+    group = np.repeat(np.arange(tweets.size), counts)
+    known = made.time_h[rows] < now_h
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(group[known], minlength=tweets.size))]).astype(np.int64)
+    return offsets, made.viewer[rows[known]], made.time_h[rows[known]]
 
 
-def _by_tweet(view: PlatformView, codes: Array) -> Recent:
-    """All engagements before the view's moment, by tweet and then by time."""
-    recent = recent_engagements(view, codes, view.now_h, 0, np.inf)
+def _by_tweet(codes: Array, view: PlatformView, _before: object) -> Recent:
+    """All engagements, by tweet and then by time: tweets that are asked about may be of any age."""
+    recent = recent_engagements(view, codes, float(np.finfo(np.float64).max), 0, np.inf)
     order = np.argsort(recent.tweet, kind="stable")
     return Recent(recent.tweet[order], recent.viewer[order], recent.time_h[order])
 
