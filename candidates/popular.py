@@ -11,17 +11,15 @@ from pydantic.dataclasses import dataclass
 from candidates.retrieval import (
     PerMoment,
     action_codes,
-    joined,
-    moments,
-    ranked,
+    best_of_window,
     recent_engagements,
+    same_for_all,
     showable,
     tweet_window,
 )
 from funnel.core.actions import PUBLIC_ACTIONS
-from funnel.core.arrays import Floats, Ints, Longs
+from funnel.core.arrays import Floats, Ints
 from funnel.core.batch import CandidateBatch, Requests
-from funnel.core.segments import top_k
 from funnel.core.stage import STRICT, Source
 from funnel.core.world import PlatformView
 
@@ -47,11 +45,7 @@ class Popular(Source):
 
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32 >= 1, a count; best first."""
-        found: list[tuple[Longs, Ints, Floats]] = []
-        for now_h, asked in moments(requests):
-            tweet, score = self._best.get(requests.view, now_h, self._count)
-            found.append((np.repeat(asked, tweet.size), np.tile(tweet, asked.size), np.tile(score, asked.size)))
-        return ranked(requests, *joined(found))
+        return same_for_all(requests, self._best, self._count)
 
     def _count(self, view: PlatformView, now_h: float) -> tuple[Ints, Floats]:
         (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
@@ -60,7 +54,4 @@ class Popular(Source):
         )
         count = np.bincount(recent.tweet - first, minlength=int(end - first)).astype(np.float32)
         count[~showable(view, int(first), int(end))] = 0
-        known = np.flatnonzero(count)
-        tweet, score = (known + first).astype(np.int32), count[known]
-        best = top_k(np.array([0, known.size]), score, tweet, self.max_results)
-        return tweet[best], score[best]
+        return best_of_window(count, int(first), self.max_results)

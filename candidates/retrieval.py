@@ -167,3 +167,24 @@ class PerMoment(Generic[T]):
 
     def __reduce__(self) -> tuple[type[PerMoment[T]], tuple[int]]:
         return type(self), (self._size,)
+
+
+def same_for_all(
+    requests: Requests,
+    kept: PerMoment[tuple[Ints, Floats]],
+    build: Callable[[PlatformView, float], tuple[Ints, Floats]],
+) -> CandidateBatch:
+    """The answer of a source that gives everybody who asks at one moment the same (tweets, scores)."""
+    found: list[tuple[Longs, Ints, Floats]] = []
+    for now_h, asked in moments(requests):
+        tweet, score = kept.get(requests.view, now_h, build)
+        found.append((np.repeat(asked, tweet.size), np.tile(tweet, asked.size), np.tile(score, asked.size)))
+    return ranked(requests, *joined(found))
+
+
+def best_of_window(score: Floats, first: int, limit: int) -> tuple[Ints, Floats]:
+    """(tweet int32, score float32) of the best tweets with a score above 0; score: of tweets `first`, `first` + 1, …"""
+    known = np.flatnonzero(score)
+    tweet = (known + first).astype(np.int32)
+    best = top_k(np.array([0, known.size]), score[known], tweet, limit)
+    return tweet[best], score[known][best]

@@ -21,7 +21,6 @@ import numpy as np
 
 from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
-    OWNER_STEP,
     TICK_LIMIT,
     Reading,
     StoreArrays,
@@ -405,10 +404,7 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                         begin, end = right_offsets[tweet, segment], right_offsets[tweet + 1, segment]
                         if number < end - begin:
                             place = three(pointers, start[segment] + begin + number)
-                            user = np.int64(owners[owner_start[segment] + place // OWNER_STEP])
-                            while left_offsets[user + 1, segment] <= place:
-                                user += 1
-                            at[w] = user
+                            at[w] = owner_of(left_offsets, owners, owner_start, segment, place)
                             break
                         number -= end - begin
                 known = np.int64(-1)
