@@ -67,6 +67,14 @@ class LoopRun:
     resumed_days: int
 
 
+@dataclass(frozen=True)
+class Switch:
+    """After so many days another funnel serves the same world: what the first one has changed in it remains."""
+
+    after_days: int
+    funnel: Funnel
+
+
 @dataclass
 class _Grown:
     """New rows of a day by table, in the order in which they came."""
@@ -91,25 +99,36 @@ def loop_to(
     viewers_per_day: float | None = None,
     retrain_every_days: int | None = None,
     micro_batch: int = MICRO_BATCH,
+    switch: Switch | None = None,
     progress: Progress = SILENT,
 ) -> LoopRun:
     """Run the loop for some days after the world's end, and keep everything in the folder `out`.
 
     viewers_per_day: timelines on an average day; as many as the log has if not given. retrain_every_days: fit what
-    learns after every so many days; never if not given. Days that are there already are kept, also those beyond `days`;
-    ConfigError if they come from another configuration, seed or world, or if nobody knows the world's truth.
+    learns after every so many days; never if not given. switch: another funnel from some day on. Days that are there
+    already are kept, also those beyond `days`; ConfigError if they come from another configuration, seed or world, or
+    if nobody knows the world's truth.
     """
     began = time.perf_counter()
     _check(days, viewers_per_day, retrain_every_days, micro_batch)
+    if switch is not None and (switch.after_days < 1 or switch.funnel.world is not funnel.world):
+        raise ConfigError("switch", "wants at least 1 day before it, and a funnel of the same world")
     future = funnel.world.future(seed=seed)
     if future is None:
         raise ConfigError(
             f"world {funnel.world.name!r}", "wants a world with truth: nobody knows how people here react"
         )
     manifest = _manifest(funnel, seed, viewers_per_day, retrain_every_days)
+    if switch is not None:
+        then = {"after_days": switch.after_days, "funnel": switch.funnel.name, "funnel_hash": switch.funnel.hash}
+        manifest["then"] = then
+        switch.funnel.ensure_trained(progress=progress)
     _claim(out, manifest)
     funnel.ensure_trained(progress=progress)
-    loop = _Loop(funnel, future, out, seed=seed, per_day=viewers_per_day, retrain=retrain_every_days, size=micro_batch)
+    loop = _Loop(
+        funnel, future, out, seed=seed, per_day=viewers_per_day, retrain=retrain_every_days, size=micro_batch,
+        switch=switch,
+    )  # fmt: skip
     resumed = loop.take_up()
     seconds: list[float] = []
     for day in range(resumed, days):
@@ -138,8 +157,10 @@ class _Loop:
         per_day: float | None,
         retrain: int | None,
         size: int,
+        switch: Switch | None,
     ) -> None:
-        self.funnel = funnel
+        self.first = self.funnel = funnel
+        self.switch = switch
         self.future = future
         self.out = out
         self.seed = seed
@@ -159,6 +180,8 @@ class _Loop:
             if (folder / "models.safetensors").exists():
                 learnt = folder / "models.safetensors"
             day += 1
+            if self._serve_from(day):
+                learnt = None
         if day:
             truth, _ = load_arrays(_folder(self.out, day - 1) / "truth.safetensors")
             self.future.restore(self.world, truth)
@@ -166,6 +189,13 @@ class _Loop:
         if learnt is not None:
             self._restore_models(learnt)
         return day
+
+    def _serve_from(self, day: int) -> bool:
+        """Let the funnel serve whose turn it is on a day; whether that is another one than before."""
+        before = self.funnel
+        after = self.switch is not None and day >= self.switch.after_days
+        self.funnel = self.switch.funnel if after and self.switch is not None else self.first
+        return self.funnel is not before
 
     def day(self, day: int, progress: Progress) -> None:
         """Live through a day and write it down."""
@@ -180,6 +210,7 @@ class _Loop:
         end_h = begin_h + DAY_H
         self._grow(self.future.night(self.world, begin_h, end_h), end_h, grown)
         metrics |= {"newcomers": int(grown.columns("users").get("handle", np.empty(0)).size)}
+        self._serve_from(day + 1)
         models = self._learn(day, end_h, progress)
         self._write(day, grown, pages, models, metrics)
 

@@ -17,12 +17,14 @@
         settings: ["simclusters.delay_h={value}"]
         base: 0                         # what the other levels are held against; the first if not given
     days: 28                            # live through so many days in each world instead of looking at one moment
+    switch_after: 14                    # so many days, after which levels with `then` are served by another funnel
     seeds: 3                            # whole worlds
     quick: {world: tiny, viewers: 40, settings: [twhin.epochs=1], only: {delay: [0, 24]}}
 
 A level may have `funnel`, `settings`, `without` (stages), `blind_to` (patterns of features that the heavy ranker does
-not get) and `world` (settings that differ from the study's world). A setting that begins with `?` is left out where
-the funnel lacks its stage. `funnel.experiment.study_run` runs it,
+not get), `world` (settings that differ from the study's world) and `then` (the funnel after the switch: of the gap that
+the level without `then` has to the base, the page says how much is left, the hysteresis). A setting that begins with
+`?` is left out where the funnel lacks its stage. `funnel.experiment.study_run` runs it,
 `funnel.experiment.study_page` writes its page.
 """
 
@@ -44,11 +46,11 @@ GROUPS = ("all", "active", "dormant", "producers", "consumers")
 LOOP_METRICS = (*(f"loop.{name}" for name in NUMBERS), *(f"loop.rate.{name}" for name in RATES))
 _KEYS = (
     "about", "question", "notes", "source", "world", "viewers", "groups", "funnel", "settings", "metrics", "factors",
-    "days", "viewers_per_day", "seeds", "quick",
+    "days", "viewers_per_day", "seeds", "switch_after", "quick",
 )  # fmt: skip
 _FACTOR_KEYS = ("about", "unit", "values", "levels", "settings", "base")
-_LEVEL_KEYS = ("funnel", "settings", "without", "blind_to", "world")
-_QUICK_KEYS = ("world", "viewers", "days", "viewers_per_day", "seeds", "settings", "only")
+_LEVEL_KEYS = ("funnel", "settings", "without", "blind_to", "world", "then")
+_QUICK_KEYS = ("world", "viewers", "days", "viewers_per_day", "seeds", "switch_after", "settings", "only")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,7 @@ class Level:
     without: tuple[str, ...] = ()
     blind_to: tuple[str, ...] = ()
     world: Mapping[str, object] = field(default_factory=dict)
+    then: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Study:
     days: int | None = None
     viewers_per_day: float | None = None
     seeds: int = 1
+    switch_after: int | None = None
     quick: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -167,7 +171,7 @@ def study_from(name: str, content: Mapping[str, object]) -> Study:
     quick = _mapping(f"{name}: quick", content.get("quick", {}))
     _known(f"{name}: quick", quick, _QUICK_KEYS)
     for where, mapping in ((name, content), (f"{name}: quick", quick)):
-        for key in ("viewers", "days", "seeds"):
+        for key in ("viewers", "days", "seeds", "switch_after"):
             _whole(f"{where}: {key}", mapping.get(key, 1))
     world = content.get("world", "small")
     factors = _mapping(f"{name}: factors", content["factors"])
@@ -188,8 +192,10 @@ def study_from(name: str, content: Mapping[str, object]) -> Study:
         days=days,
         viewers_per_day=cast("float | None", content.get("viewers_per_day")),
         seeds=int(str(content.get("seeds", 1))),
+        switch_after=cast("int | None", content.get("switch_after")),
         quick=quick,
     )
+    _check_switch(found)
     for metric in found.metrics:
         _check_metric(metric, lived=days is not None)
     for group in found.groups:
@@ -236,7 +242,17 @@ def _level(where: str, name: str, content: object) -> Level:
         without=_texts(f"{where}.without", given.get("without", [])),
         blind_to=_texts(f"{where}.blind_to", given.get("blind_to", [])),
         world=_mapping(f"{where}.world", given.get("world", {})),
+        then=str(given["then"]) if "then" in given else None,
     )
+
+
+def _check_switch(study: Study) -> None:
+    """ConfigError unless a study whose levels switch says when, within its days."""
+    switching = any(level.then is not None for factor in study.factors for level in factor.levels)
+    if switching != (study.switch_after is not None):
+        raise ConfigError(f"{study.name}: switch_after", "goes with levels that have `then`, and they with it")
+    if study.switch_after is not None and (study.days is None or study.switch_after >= study.days):
+        raise ConfigError(f"{study.name}: switch_after", "wants fewer days than `days`")
 
 
 def _chosen(study: str, factor: Factor, wanted: object) -> Factor:

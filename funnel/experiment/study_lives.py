@@ -12,10 +12,11 @@ from funnel.core.errors import ConfigError
 from funnel.experiment.folder import slug
 from funnel.experiment.lived import later_half
 from funnel.experiment.statistics import over_worlds
-from funnel.experiment.study import Cell
+from funnel.experiment.study import Cell, Level
 from funnel.experiment.study_work import Findings, Row, Work, all_corrected, short
-from funnel.loop import loop_to
+from funnel.loop import Switch, loop_to
 from funnel.store import digest
+from funnel.world import World
 
 _ALWAYS = "loop.author_gini"  # there on every day on which anybody was shown anything
 
@@ -56,12 +57,23 @@ class Lives(Work):
         world = self.world(cell, world_seed)
         funnel = self.funnel(cell, world)
         assert self.study.days is not None
-        key = digest([funnel.hash, world.hash, self.seed, self.study.viewers_per_day, __version__])[:12]
+        switch = self._switch(cell, world)
+        asked: list[object] = [funnel.hash, world.hash, self.seed, self.study.viewers_per_day, __version__]
+        asked += [switch.after_days, switch.funnel.hash] if switch is not None else []
+        key = digest(asked)[:12]
         run = loop_to(
             funnel, self.folder / "loops" / f"{slug(cell.name)}-{key}", days=self.study.days, seed=self.seed,
-            viewers_per_day=self.study.viewers_per_day, progress=self.progress,
+            viewers_per_day=self.study.viewers_per_day, switch=switch, progress=self.progress,
         )  # fmt: skip
         return [later_half([day]) for day in run.days[: self.study.days]]
+
+    def _switch(self, cell: Cell, world: World) -> Switch | None:
+        """To the funnel that a level's `then` names, with the study's settings for all levels."""
+        named = [level.then for level in cell.levels if level.then is not None]
+        if not named or self.study.switch_after is None:
+            return None
+        other = Cell((Level("then", funnel=named[-1]),))
+        return Switch(self.study.switch_after, self.funnel(other, world))
 
     def _levels(self, lives: Mapping[Cell, list[list[dict[str, float]]]]) -> list[dict[str, object]]:
         found = []
@@ -101,7 +113,25 @@ class Lives(Work):
             for name in self.study.metrics:
                 a, b = ([_mean_of(days[len(days) // 2 :], name) for days in lives[side]] for side in (base, cell))
                 found.append(Row("level", "all", cell.context, cell.levels[0].name, over_worlds(name, a, b)))
+            on = _never_switched(cell, cells)
+            if on is None:
+                continue
+            for name in self.study.metrics:
+                for kind, side in (("switched", cell), ("unswitched", on)):
+                    a, b = ([_mean_of(days[-quarter:], name) for days in lives[one]] for one in (base, side))
+                    found.append(Row(kind, "all", cell.context, cell.levels[0].name, over_worlds(name, a, b)))
         return all_corrected(found)
+
+
+def _never_switched(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
+    """Of a cell that switches, the one that goes on with what it began with; None if there is no such level."""
+    level = cell.levels[0]
+    for other in cells:
+        begins = other.levels[0]
+        same = (begins.funnel, begins.settings, begins.without) == (level.funnel, level.settings, level.without)
+        if level.then is not None and begins.then is None and same and other.context == cell.context:
+            return other
+    return None
 
 
 def _gone_dark(lives: Mapping[Cell, list[list[dict[str, float]]]]) -> list[str]:

@@ -118,6 +118,10 @@ def sentences(found: Json, study: Study) -> list[str]:
                 lines.append(f"**{metric}**{where}: {_answer(rows, factor, found['viewers'][group])}.")
     for row in _of_kind(found, "days"):
         lines.append(f"**{row['metric']}**, {_named(row)}, over the days: {_over_days(row)}.")
+    without = {(row["metric"], row["level"], *row["context"]): row for row in _of_kind(found, "unswitched")}
+    for row in _of_kind(found, "switched"):
+        on = without[row["metric"], row["level"], *row["context"]]
+        lines.append(f"**{row['metric']}**, {_named(row)}, after the switch: {_left(row, on)}.")
     for row in _of_kind(found, "groups"):
         if row["level"] == factor.base and row["context"] == _of_kind(found, "groups")[0]["context"]:
             first = next(iter(found["viewers"]))
@@ -177,6 +181,19 @@ def _over_days(row: Json) -> str:
         return f"{_none('change', row)} ({a} in the first quarter, {b} in the last; {_interval(row)})"
     verb = "rises" if row["difference"] > 0 else "falls"
     return f"{verb} from {a} in the first quarter to {b} in the last ({_interval(row)})"
+
+
+def _left(row: Json, on: Json) -> str:
+    """Hysteresis: how much of the gap to the base is left in the last quarter of the days, the feed switched off."""
+    if on["difference"] is None or row["difference"] is None:
+        return "nothing to measure in the last quarter of the days"
+    if on["verdict"] in (_UNDECIDED, ""):
+        return f"there was no gap to close that is shown ({_change(on)} without the switch)"
+    share = row["difference"] / on["difference"]
+    ends = sorted(end / on["difference"] for end in (row["low"], row["high"])) if row["low"] is not None else []
+    interval = f" ({_per_cent(100 * ends[0])} … {_per_cent(100 * ends[1])})" if ends else ""
+    shown = "" if row["verdict"] not in (_UNDECIDED, "") else f"; {_none('gap', row)} any more"
+    return f"of a gap of {_change(on)} without the switch, {_per_cent(100 * share)}{interval} is left{shown}"
 
 
 def _plainly(row: Json) -> str:
@@ -266,8 +283,9 @@ def _method(found: Json, study: Study) -> list[str]:
     if found["days"]:
         lines.append(
             f"{found['days']} days of the closed loop in {found['seeds']} worlds of other seeds for each level; levels "
-            "are compared by their later half of the days, trends by the last quarter less the first. Worlds are the "
-            "unit: intervals are Student's t over paired differences."
+            "are compared by their later half of the days, trends by the last quarter less the first"
+            + (", what is left after the switch by the last quarter. " if study.switch_after else ". ")
+            + "Worlds are the unit: intervals are Student's t over paired differences."
         )
     else:
         groups = ", ".join(f"{count:,}" + f" {name}" * (name != "all") for name, count in found["viewers"].items())
@@ -318,6 +336,8 @@ def _changes(level: Level, study: Study) -> str:
     if level.blind_to:
         said.append("heavy ranker without features " + ", ".join(f"`{one}`" for one in level.blind_to))
     said += [f"world: `{key}: {value}`" for key, value in level.world.items()]
+    if level.then is not None:
+        said.append(f"after {study.switch_after} days funnel `{level.then}`")
     return ", ".join(said) or f"nothing: funnel `{study.funnel}`"
 
 

@@ -28,8 +28,9 @@ from funnel.world_cache import configured
 class Row:
     """One level held against the base: in a group of viewers, within the levels of the other factors, on a metric.
 
-    kind: "level" (against the base), "groups" (a group of viewers against the first one) or "days" (the last quarter of
-    the days against the first).
+    kind: "level" (against the base), "groups" (a group of viewers against the first one), "days" (the last quarter of
+    the days against the first); and, in the last quarter against the base, "switched" (what is left after the switch)
+    and "unswitched" (what there is without one).
     """
 
     kind: str

@@ -21,7 +21,7 @@ from funnel.core.tables import TABLES
 from funnel.core.world import WorldData
 from funnel.experiment import study_pages, study_work
 from funnel.experiment.study import Study, load_study, study_from, study_names
-from funnel.experiment.study_page import index, page, sentences, shown_study
+from funnel.experiment.study_page import _left, index, page, sentences, shown_study
 from funnel.experiment.study_pages import Kitchen, Pages, between
 from funnel.experiment.study_plot import plot
 from funnel.experiment.study_run import run_study
@@ -286,6 +286,34 @@ def test_worlds_lived_through_are_compared_as_wholes(tmp_path: Path, monkeypatch
     assert "in 2 worlds of other seeds" in text
     assert "most, over the days" in text
     assert _found(study, tmp_path) == found
+
+
+def test_what_is_left_after_a_switch_is_a_share_of_the_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds = {seed: World.load("tiny", seed=seed) for seed in (0, 1)}
+    monkeypatch.setattr(World, "load", staticmethod(lambda *_, seed, **__: worlds[seed]))
+    levels = {
+        "off": {"funnel": "chronological"},
+        "on": {"funnel": "random"},
+        "on, then off": {"funnel": "random", "then": "chronological"},
+    }
+    content = {
+        **CONTENT, "days": 2, "switch_after": 1, "viewers_per_day": 12, "seeds": 2, "metrics": ["loop.author_gini"],
+        "quick": {}, "factors": {"feed": {"levels": levels}},
+    }  # fmt: skip
+    study = study_from("lived", content)
+    found = _found(study, tmp_path)
+    rows = {(row["kind"], row["level"]): row for row in found["rows"]}
+    switched, without = rows["switched", "on, then off"], rows["unswitched", "on, then off"]
+    assert switched["a"] == without["a"]  # the feed that never was on
+    assert without["b"] == rows["days", "on"]["b"]
+    assert "on, then off, after the switch" in page(found, study)
+    half = {"verdict": "differs", "difference": 0.1, "low": 0.05, "high": 0.15, "metric": "loop.author_gini", "a": 0.5}
+    whole = {**half, "difference": 0.2, "low": 0.15, "high": 0.25}
+    assert "+50 % (+25 % … +75 %) is left" in _left(half, whole)
+    with pytest.raises(ConfigError, match="switch_after"):
+        study_from("lived", {**content, "switch_after": 2})
+    with pytest.raises(ConfigError, match="switch_after"):
+        study_from("lived", {name: content[name] for name in content if name != "switch_after"})
 
 
 @pytest.mark.usefixtures("cheaply")

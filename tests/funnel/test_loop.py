@@ -16,7 +16,7 @@ from funnel.compose import load_funnel
 from funnel.core.actions import ACTION_CODE
 from funnel.core.errors import ConfigError
 from funnel.core.tables import QUOTE, REPLY, RETWEET, SERVED, TABLES
-from funnel.loop import gini, loop_to
+from funnel.loop import Switch, gini, loop_to
 from funnel.pipeline import Funnel
 from funnel.store import read_table
 from funnel.world import World
@@ -253,3 +253,22 @@ def test_gini_is_zero_for_equals_and_near_one_for_a_single_owner() -> None:
     assert gini(np.array([5, 5, 5])) == pytest.approx(0.0)
     assert gini(np.array([0, 0, 0, 7])) == pytest.approx(0.75)
     assert gini(np.array([1, 3])) == pytest.approx(0.25)
+
+
+def test_after_a_switch_another_funnel_serves_the_world_that_the_first_one_left(tmp_path: Path) -> None:
+    first = cheap_funnel()
+    stages = [slot(Lottery(), "lottery"), slot(Taste(), "taste"), slot(TopK(size=3))]
+    other = Funnel("few", about="for tests", world=first.world, jobs=[], stages=stages)
+    other.trained = True
+    loop_to(cheap_funnel(), tmp_path / "plain", days=1, seed=SEED, viewers_per_day=20)
+    loop_to(first, tmp_path / "run", days=2, seed=SEED, viewers_per_day=20, switch=Switch(1, other))
+    before, after = (day(tmp_path / "run", "pages", number) for number in range(2))
+    assert before.equals(day(tmp_path / "plain", "pages", 0))
+    assert before["position"].max() == 9
+    assert after["position"].max() == 2
+    # Interrupted after the first day it ends with the same bytes.
+    loop_to(first, tmp_path / "again", days=1, seed=SEED, viewers_per_day=20, switch=Switch(1, other))
+    loop_to(first, tmp_path / "again", days=2, seed=SEED, viewers_per_day=20, switch=Switch(1, other))
+    assert contents(tmp_path / "again") == contents(tmp_path / "run")
+    with pytest.raises(ConfigError, match="then"):
+        loop_to(first, tmp_path / "plain", days=1, seed=SEED, viewers_per_day=20, switch=Switch(1, other))
