@@ -117,6 +117,7 @@ def ablate(
     shapley_viewers: Annotated[int, typer.Option("--shapley-viewers", help="Viewers of the Shapley values.")] = 200,
     workers: Annotated[int, typer.Option("--workers", help="Threads.")] = 1,
     metric: Annotated[str | None, typer.Option("--metric", help="Show the effect on this metric.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Also write the plot to this file.")] = None,
     csv: Csv = None,
     as_json: Json = False,
 ) -> None:
@@ -140,6 +141,12 @@ def ablate(
         if out is not None:
             progress.note(f"interrupted: {out} keeps what is done, and the same command goes on from there")
         raise
+    if svg is not None:
+        from funnel.report_html.forest import forest
+        from funnel.store import write_atomically
+
+        drawn = forest(json.loads(json.dumps(report.as_json())), metric).canvas.svg()
+        write_atomically(svg, lambda partial: partial.write_text(drawn, encoding="utf-8"))
     _finish(report.as_json(), report.table(), csv=csv, as_json=as_json)
     if not as_json:
         _show_ablation(report, metric)

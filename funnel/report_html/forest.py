@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from funnel.report_html.canvas import GREEN, GREY, RED, Canvas
@@ -13,6 +14,7 @@ TITLE = "What each stage brings"
 PAGE_METRICS = ("page.", "later.", "creators.", "diversity.", "freshness.", "novelty.")
 MOST_METRICS = 24
 _LEFT, _WIDTH, _ROW = 250.0, 420.0, 22.0
+_LINE = 125  # characters
 
 
 def figure(run: RunData) -> Figure | Missing:
@@ -23,7 +25,12 @@ def figure(run: RunData) -> Figure | Missing:
         return Missing(
             TITLE, f"No ablation lies beside this run. Make one with: {how}, and copy its {ABLATION} to {run.path}"
         )
-    metric = str(said["sorted_by"])
+    return forest(said)
+
+
+def forest(said: Mapping[str, Any], metric: str | None = None) -> Figure:
+    """The plot of an ablation (`ablation.json`), of the metric that it is sorted by if none is given."""
+    metric = metric or str(said["sorted_by"])
     better = {str(effect["metric"]): str(effect.get("better", "higher")) for effect in said["ablations"][0]["effects"]}
     note = (
         f"Change of a metric when a stage is left out, {number(said['viewers'])} viewers, 95 % intervals: left of 0 "
@@ -38,9 +45,9 @@ def _effect(one: Mapping[str, Any], metric: str) -> dict[str, Any]:
     found = next((effect for effect in one["effects"] if effect["metric"] == metric), None)
     stage, _, instead = str(one["without"]).partition(": ")
     label = f"{stage} by {instead}" if instead else f"without {stage}"
-    line: dict[str, Any] = {"label": label, "difference": None, "low": None, "high": None}
+    line: dict[str, Any] = {"label": label, "difference": None, "low": None, "high": None, "idle": ""}
     if one["does_nothing"]:
-        line |= {"label": f"{label} (does nothing)", "difference": 0.0, "low": 0.0, "high": 0.0}
+        line |= {"label": f"{label} (does nothing)", "difference": 0.0, "low": 0.0, "high": 0.0, "idle": stage}
     elif found is not None:
         line |= {key: found.get(key) for key in ("difference", "low", "high")}
     low, high = line["low"], line["high"]
@@ -90,8 +97,9 @@ def _colour(line: Mapping[str, Any]) -> str:
 
 
 def _drawing(rows: Sequence[Mapping[str, Any]], metric: str) -> Canvas:
-    known = [row for row in rows if row["difference"] is not None]
-    canvas = Canvas(860, 100 + _ROW * len(known), f"{TITLE} to {metric}")
+    known = [row for row in rows if row["difference"] is not None and not row["idle"]]
+    idle = wrap(", ".join(row["idle"] for row in rows if row["idle"]), _LINE)
+    canvas = Canvas(860, 100 + _ROW * len(known) + 16 * (len(idle) + bool(idle)), f"{TITLE} to {metric}")
     canvas.text(20, 24, f"{TITLE} to {metric}", size=15, bold=True)
     ends = [float(row[key]) for row in known for key in ("low", "high", "difference") if row[key] is not None] or [0.0]
     low, high = min([0.0, *ends]), max([0.0, *ends])
@@ -113,4 +121,6 @@ def _drawing(rows: Sequence[Mapping[str, Any]], metric: str) -> Canvas:
         canvas.text(850, y + 10, ends_of, anchor="end", size=11, colour="muted")
     canvas.text(at(0.0), bottom + 16, "0", anchor="middle", size=11, colour="muted")
     canvas.text(_LEFT + _WIDTH / 2, bottom + 34, f"change of {metric} without the stage", anchor="middle", size=11)
+    for place, line in enumerate(["Nothing on any page changes without", *idle] if idle else []):
+        canvas.text(20, bottom + 58 + 16 * place, line, size=11, colour="muted")
     return canvas

@@ -68,9 +68,13 @@ def test_compare_prints_json_and_nothing_else(run: Callable[..., tuple[int, str,
     assert said["viewers"] == 20
 
 
-def test_ablate_says_what_does_nothing(run: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, _ = run("ablate", "--funnel", "cheap", "--stage", "one", "--stage", "taste", "--viewers", "20")
+def test_ablate_says_what_does_nothing(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    asked = ("ablate", "--funnel", "cheap", "--stage", "one", "--stage", "taste", "--viewers", "20")
+    code, out, _ = run(*asked, "--svg", str(tmp_path / "plot.svg"))
     assert code == 0
+    plot = (tmp_path / "plot.svg").read_text("utf-8")
+    assert "taste by random" in plot
+    assert "Nothing on any page changes without" in plot
     assert "Does nothing here (no page of any of 20 viewers changes without it): one" in out
     assert "taste: oracle" in out
     code, out, _ = run("ablate", "--funnel", "cheap", "--stage", "second", "--viewers", "20", "--json")
