@@ -8,7 +8,6 @@ candidate_generation/, blender/, filter/, param/). Home's tweet mixer, which too
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,9 +18,9 @@ from candidates.graphjet.related import draw_keys, producer_based, tweet_based
 from candidates.graphjet.seeds import alone
 from candidates.graphjet.world import world_store
 from candidates.mixing import interleave, newest_followers
-from candidates.retrieval import PerMoment, hidden_users, moments, tweet_window
+from candidates.retrieval import hidden_users, moments, tweet_window
 from candidates.simclusters.ann import AnnSettings, Queries, producer_queries, search, tweet_queries, viewer_queries
-from candidates.simclusters.tweets import ClusterLists, Interests, cluster_lists, interest_assets
+from candidates.simclusters.tweets import Interests, cluster_lists, interest_assets
 from candidates.user_signals import SIGNALS, checked, signals_of
 from funnel.core.arrays import Array, Bools, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
@@ -126,10 +125,6 @@ class CRMixer(Source):
         """Users' interests in clusters, and producers' embeddings where accounts are keys."""
         producers = ("producer_row", "producer_clusters", "producer_weights") if self.producer_signals else ()
         return (*interest_assets(self.interests), *(f"simclusters.{what}" for what in producers))
-
-    @cached_property
-    def _lists(self) -> PerMoment[ClusterLists]:
-        return PerMoment()
 
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32 >= 1, best first."""
@@ -236,7 +231,7 @@ class CRMixer(Source):
             rows = np.flatnonzero(np.isin(request, asked))
             if not rows.size:
                 continue
-            lists = self._lists.get(view, now_h, self._build)
+            lists = cluster_lists(view, now_h, settings)
             distinct, which = np.unique(target[rows], return_inverse=True)
             query = _queries(view, now_h, group, distinct, settings)
             query = Queries(query.clusters[which], query.weights[which])
@@ -275,9 +270,6 @@ class CRMixer(Source):
             interests=self.interests, min_signals=self.min_signals, min_interest=self.min_interest,
             max_age_h=self.max_age_h, min_score=min_score, max_results=self.max_per_key,
         )  # fmt: skip
-
-    def _build(self, view: PlatformView, now_h: float) -> ClusterLists:
-        return cluster_lists(view, now_h, self._settings(0.0))
 
 
 def _queries(view: PlatformView, now_h: float, group: str, target: Ints, settings: AnnSettings) -> Queries:

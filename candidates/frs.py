@@ -13,7 +13,14 @@ from pydantic.dataclasses import dataclass
 
 from candidates.earlybird.user_states import LOOKS_BACK_FURTHER, user_states
 from candidates.follow_recommendations.ranker import mixed
-from candidates.follow_recommendations.sources import ASSETS, EXPANSION_EDGES, SOURCES, Accounts, accounts_of
+from candidates.follow_recommendations.sources import (
+    ASSETS,
+    EXPANSION_EDGES,
+    SOURCES,
+    Accounts,
+    accounts_of,
+    accounts_of_each,
+)
 from candidates.graphjet.related import draw_keys
 from candidates.graphjet.seeds import alone
 from candidates.retrieval import hidden_users, ranked
@@ -76,7 +83,7 @@ class FRS(Source):
 
     def accounts(self, requests: Requests) -> tuple[Longs, Ints, Ints]:
         """(offsets int64 [R + 1], account int32, source int32 of SOURCES), in the order of the ranker."""
-        found = [self._accounts_of(requests, name) for name in self._asked]
+        found = accounts_of_each(requests, self._asked, limit=self.per_source, edges=self.expansion_edges)
         count = len(found)
         turn = np.concatenate([part.request * count + number for number, part in enumerate(found)])
         account = np.concatenate([part.account for part in found])

@@ -8,15 +8,8 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from candidates.retrieval import (
-    PerMoment,
-    action_codes,
-    best_of_window,
-    recent_engagements,
-    same_for_all,
-    showable,
-    tweet_window,
-)
+from candidates.engaged import engaged_with
+from candidates.retrieval import PerMoment, action_codes, best_of, same_for_all, shown_of_window
 from funnel.core.actions import PUBLIC_ACTIONS
 from funnel.core.arrays import Floats, Ints
 from funnel.core.batch import CandidateBatch, Requests
@@ -48,10 +41,6 @@ class Popular(Source):
         return same_for_all(requests, self._best, self._count)
 
     def _count(self, view: PlatformView, now_h: float) -> tuple[Ints, Floats]:
-        (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
-        recent = recent_engagements(
-            view, action_codes("popular.signal", self.signal), now_h, int(first), self.max_age_h
-        )
-        count = np.bincount(recent.tweet - first, minlength=int(end - first)).astype(np.float32)
-        count[~showable(view, int(first), int(end))] = 0
-        return best_of_window(count, int(first), self.max_results)
+        tweet = shown_of_window(view, now_h, self.max_age_h)
+        engaged = engaged_with(view, action_codes("popular.signal", self.signal), now_h, tweet)
+        return best_of(tweet, np.diff(engaged.offsets).astype(np.float32), self.max_results)

@@ -13,15 +13,8 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from candidates.retrieval import (
-    PerMoment,
-    action_codes,
-    best_of_window,
-    recent_engagements,
-    same_for_all,
-    showable,
-    tweet_window,
-)
+from candidates.engaged import engaged_with
+from candidates.retrieval import PerMoment, action_codes, best_of, same_for_all, shown_of_window
 from funnel.core.arrays import Floats, Ints
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.stage import STRICT, Source
@@ -56,11 +49,11 @@ class PopularVideos(Source):
         return same_for_all(requests, self._best, self._count)
 
     def _count(self, view: PlatformView, now_h: float) -> tuple[Ints, Floats]:
-        (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
-        codes = action_codes("popular_videos.signal", self.signal)
-        recent = recent_engagements(view, codes, now_h, int(first), self.max_age_h)
-        weight = np.exp2((recent.time_h - now_h) / self.half_life_h)
-        total = np.bincount(recent.tweet - first, weights=weight, minlength=int(end - first)).astype(np.float32)
-        total[~showable(view, int(first), int(end)) | (view.tweets["video_s"][first:end] < self.min_video_s)] = 0
-        total[view.tweets["video_s"][first:end] <= 0] = 0
-        return best_of_window(total, int(first), self.max_results)
+        tweet = shown_of_window(view, now_h, self.max_age_h)
+        video_s = view.tweets["video_s"][tweet]
+        tweet = tweet[(video_s >= self.min_video_s) & (video_s > 0)]
+        engaged = engaged_with(view, action_codes("popular_videos.signal", self.signal), now_h, tweet)
+        weight = np.exp2((engaged.time_h - now_h) / self.half_life_h)
+        row = np.repeat(np.arange(tweet.size), np.diff(engaged.offsets))
+        total = np.bincount(row, weights=weight, minlength=tweet.size).astype(np.float32)
+        return best_of(tweet, total, self.max_results)

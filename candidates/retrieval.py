@@ -1,4 +1,4 @@
-"""What the sources share: the tweets of a window, recent engagements, and results put together as a batch."""
+"""What the sources share: the tweets of a window, weights of followees, and results put together as a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from candidates.kernels import event_ranges
 from funnel.core.actions import ACTION_CODE, ACTION_NAMES
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs, frozen
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, nearest
 from funnel.core.events import EventIndex
@@ -80,10 +80,20 @@ def showable(view: PlatformView, first: int, end: int) -> Bools:
     return shown
 
 
+def shown_of_window(view: PlatformView, now_h: float, max_age_h: float) -> Ints:
+    """int32 [m], ascending: the tweets of a window that are `showable`."""
+    (first,), (end,) = tweet_window(view, np.array([now_h]), max_age_h)
+    shown: Ints = (first + np.flatnonzero(showable(view, int(first), int(end)))).astype(np.int32)
+    return shown
+
+
 def hidden_users(view: PlatformView) -> Bools:
     """bool [U]: accounts whose tweets nobody sees who does not follow them: protected or suspended."""
-    hidden: Bools = view.users["protected"] | view.users["suspended"]
-    return hidden
+    return view.shared("candidates.hidden_users", _hidden)
+
+
+def _hidden(view: PlatformView, _before: Bools | None) -> Bools:
+    return frozen(view.users["protected"] | view.users["suspended"])
 
 
 def action_codes(where: str, actions: tuple[str, ...]) -> Array:
@@ -92,33 +102,6 @@ def action_codes(where: str, actions: tuple[str, ...]) -> Array:
         if action not in ACTION_CODE:
             raise ConfigError(where, f"unknown action {action!r} — {nearest(action, ACTION_NAMES)}")
     return np.array([ACTION_CODE[action] for action in actions], np.int8)
-
-
-@dataclass(frozen=True)
-class Recent:
-    """Engagements of others with a window of tweets: tweet, viewer int32 [n], time_h float64 [n], ascending."""
-
-    tweet: Ints
-    viewer: Ints
-    time_h: Doubles
-
-
-def recent_engagements(view: PlatformView, codes: Array, now_h: float, first: int, max_age_h: float) -> Recent:
-    """Engagements before now with tweets `first` … and later; an engagement with a retweet is with what it carries.
-
-    What authors do with their own tweets does not count: twitter/the-algorithm,
-    simclusters_v2/summingbird/storm/TweetJob.scala.
-    """
-    log, tweets = view.engagements, view.tweets
-    # A tweet of the window was engaged with inside the window: no earlier row can matter.
-    start, stop = np.searchsorted(log["time_h"], [now_h - max_age_h, now_h], side="left")
-    wanted = np.zeros(len(ACTION_NAMES), np.bool_)
-    wanted[codes] = True
-    rows = start + np.flatnonzero(wanted[log["action"][start:stop]])
-    tweet, viewer = log["tweet"][rows], log["viewer"][rows]
-    tweet = np.where(tweets["kind"][tweet] == RETWEET, tweets["parent"][tweet], tweet)
-    counted = np.flatnonzero((tweet >= first) & (tweets["author"][tweet] != viewer))
-    return Recent(tweet[counted], viewer[counted], log["time_h"][rows[counted]])
 
 
 def moments(requests: Requests) -> Iterator[tuple[float, Longs]]:
@@ -182,9 +165,8 @@ def same_for_all(
     return ranked(requests, *joined(found))
 
 
-def best_of_window(score: Floats, first: int, limit: int) -> tuple[Ints, Floats]:
-    """(tweet int32, score float32) of the best tweets with a score above 0; score: of tweets `first`, `first` + 1, …"""
+def best_of(tweet: Ints, score: Floats, limit: int) -> tuple[Ints, Floats]:
+    """(tweet int32, score float32) of the best tweets with a score above 0; tweet: ascending."""
     known = np.flatnonzero(score)
-    tweet = (known + first).astype(np.int32)
-    best = top_k(np.array([0, known.size]), score[known], tweet, limit)
-    return tweet[best], score[known][best]
+    best = known[top_k(np.array([0, known.size]), score[known], tweet[known], limit)]
+    return tweet[best], score[best]

@@ -6,18 +6,15 @@ twitter/the-algorithm, simclusters-ann/ (ApproximateCosineSimilarity) over strea
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from candidates.retrieval import PerMoment, action_codes, joined, moments, ranked
+from candidates.retrieval import action_codes, joined, moments, ranked
 from candidates.simclusters.ann import Score, search, viewer_queries
-from candidates.simclusters.tweets import ClusterLists, Interests, cluster_lists, interest_assets
+from candidates.simclusters.tweets import Interests, cluster_lists, interest_assets
 from funnel.core.arrays import Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.stage import STRICT, Source
-from funnel.core.world import PlatformView
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -73,21 +70,14 @@ class SimClustersANN(Source):
         """Users' interests in clusters."""
         return interest_assets(self.interests)
 
-    @cached_property
-    def _lists(self) -> PerMoment[ClusterLists]:
-        return PerMoment()
-
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32 >= min_score (a cosine at most 1), best first."""
         view = requests.view
         found: list[tuple[Longs, Ints, Floats]] = []
         for now_h, asked in moments(requests):
-            lists = self._lists.get(view, now_h, self._build)
+            lists = cluster_lists(view, now_h, self)
             viewer = requests.viewer[asked]
             query = viewer_queries(view, viewer, self)
             row, tweet, score = search(view, now_h, lists, query, self, viewer=viewer)
             found.append((asked[row], tweet, score))
         return ranked(requests, *joined(found))
-
-    def _build(self, view: PlatformView, now_h: float) -> ClusterLists:
-        return cluster_lists(view, now_h, self)

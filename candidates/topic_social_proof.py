@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from candidates.graphjet.seeds import alone
-from candidates.retrieval import PerMoment, joined, moments, ranked, showable, tweet_window
+from candidates.retrieval import PerMoment, joined, moments, ranked, shown_of_window
 from candidates.simclusters.ann import AnnSettings
 from candidates.simclusters.tweets import interest_assets, interests_of_users, tweet_embeddings
 from funnel.core.arrays import Array, Floats, Ints, Longs
@@ -129,8 +129,7 @@ class TopicSocialProof(Source):
         """Tweets of the window with their topics."""
         # Topics depend on the assets alone, so that any moment of the view has the same.
         topics = self._topics.get(view, 0.0, _embedded)
-        (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
-        window = (first + np.flatnonzero(showable(view, int(first), int(end)))).astype(np.int32)
+        window = shown_of_window(view, now_h, self.max_age_h)
         settings = AnnSettings(min_signals=self.min_signals, min_interest=self.min_interest, max_age_h=self.max_age_h)
         made = tweet_embeddings(view, now_h, window, settings)
         has = np.flatnonzero(np.diff(made.offsets))

@@ -16,18 +16,10 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from candidates.retrieval import (
-    PerMoment,
-    action_codes,
-    joined,
-    moments,
-    ranked,
-    recent_engagements,
-    showable,
-    tweet_window,
-)
+from candidates.engaged import engaged_with
+from candidates.retrieval import PerMoment, action_codes, joined, moments, ranked, shown_of_window
 from candidates.twhin.index import IndexKind, Tuning, built, search_parameters
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import group_rows
@@ -129,17 +121,15 @@ class TwHINANN(Source):
 
     def _build(self, view: PlatformView, now_h: float) -> TweetVectors:
         """The tweets' vectors at one moment, from engagements before it."""
-        (first,), (end,) = tweet_window(view, np.array([now_h]), self.max_age_h)
-        codes = action_codes("twhin_ann.signal", self.signal)
-        recent = recent_engagements(view, codes, now_h, int(first), self.max_age_h)
-        offsets, order = group_rows((recent.tweet - first).astype(np.int64), int(end - first))
+        tweet = shown_of_window(view, now_h, self.max_age_h)
+        engaged = engaged_with(view, action_codes("twhin_ann.signal", self.signal), now_h, tweet)
         follow_share, engagement_share = self._shares
-        tweet, vector = _tweet_vectors(
-            offsets, order, recent.viewer, view.tweets["author"][first:end], showable(view, int(first), int(end)),
+        row, vector = _tweet_vectors(
+            engaged.offsets, engaged.viewer, view.tweets["author"][tweet],
             view.asset("twhin.user_follow"), view.asset("twhin.author_follow"),
             view.asset("twhin.user_engagement"), view.asset("twhin.author_engagement"), follow_share, engagement_share,
         )  # fmt: skip
-        known = (tweet + first).astype(np.int32)
+        known = tweet[row]
         by_author = group_rows(view.tweets["author"][known].astype(np.int64), view.user_count)
         return TweetVectors(known, *by_author, built(vector, self.index))
 
@@ -166,31 +156,28 @@ def _allowed(
 @kernel
 def _tweet_vectors(
     offsets: Longs,
-    order: Ints,
     user: Ints,
     author: Ints,
-    may_show: Bools,
     user_follow: Array,
     author_follow: Array,
     user_engagement: Array,
     author_engagement: Array,
     follow_share: np.float32,
     engagement_share: np.float32,
-) -> tuple[Ints, Array]:
-    """(tweets int32 [m], vectors float32 [m, d] of length 1); a tweet nothing is known about is left out.
+) -> tuple[Longs, Array]:
+    """(rows int64 [m], vectors float32 [m, d] of length 1); a tweet nothing is known about is left out.
 
-    offsets, order: the engagements of each tweet of the window; user: who they are by.
+    offsets, user: who engaged with each tweet; author: who wrote it.
     """
     half = user_follow.shape[1]
     d = half + user_engagement.shape[1]
-    tweets = np.flatnonzero(may_show).astype(np.int32)
-    vectors, zero = np.empty((tweets.size, d), np.float32), np.float32(0.0)
+    rows, vectors, zero = np.empty(author.size, np.int64), np.empty((author.size, d), np.float32), np.float32(0.0)
     kept = 0
-    for t in tweets:
+    for t in range(author.size):
         a, row = author[t], vectors[kept]
         row[:] = zero
         for e in range(offsets[t], offsets[t + 1]):
-            u = user[order[e]]
+            u = user[e]
             for c in range(half):
                 row[c] += user_follow[u, c]
             for c in range(half, d):
@@ -204,9 +191,9 @@ def _tweet_vectors(
         if length == zero:
             continue
         row /= length
-        tweets[kept] = t
+        rows[kept] = t
         kept += 1
-    return tweets[:kept].copy(), vectors[:kept].copy()
+    return rows[:kept].copy(), vectors[:kept].copy()
 
 
 @helper

@@ -17,8 +17,7 @@ twitter/the-algorithm, follow-recommendations-service/common/…/candidate_sourc
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from candidates.follow_recommendations.walks import step
 from candidates.user_signals.fetch import recent_rows
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import Requests
+from funnel.core.events import Adjacency
 from funnel.core.kernels.grouping import pair_keys
 from funnel.core.tables import RETWEET
 from funnel.core.world import PlatformView
@@ -68,23 +68,38 @@ class Accounts(NamedTuple):
 
 
 def accounts_of(requests: Requests, source: str, *, limit: int, edges: int = EXPANSION_EDGES) -> Accounts:
-    """The best accounts of one source for each request, best first; ties by the smaller id.
+    """The best accounts of one source for each request; see `accounts_of_each`."""
+    return accounts_of_each(requests, (source,), limit=limit, edges=edges)[0]
+
+
+def accounts_of_each(
+    requests: Requests, sources: tuple[str, ...], *, limit: int, edges: int = EXPANSION_EDGES
+) -> list[Accounts]:
+    """The best accounts of some sources for each request, best first; ties by the smaller id.
 
     edges: how many of each user the SALSA expansion reads.
     Accounts that the viewer follows, blocks or mutes or is blocked by, suspended ones and the viewer are left out.
     """
+    if not sources:
+        return []
+    engaged = recent_engagement(requests) if {"recent_engagement", "salsa_expansion"} & set(sources) else None
     ways: dict[str, Callable[[Requests], Accounts]] = {
-        "recent_engagement": recent_engagement,
-        "salsa_expansion": partial(salsa_expansion, edges=edges),
+        "recent_engagement": lambda _: cast(Accounts, engaged),
+        "salsa_expansion": lambda asked: salsa_expansion(asked, edges=edges, engaged=engaged),
         "two_hop": two_hop,
         "triangular_loops": triangular_loops,
         "popular_in_community": popular_in_community,
         "followed_lately": followed_lately,
         "real_graph_oon": real_graph_oon,
     }
-    found = ways[source](requests)
-    kept = np.flatnonzero((found.score > 0) & eligible(requests, found.request, found.account))
-    return _best(found.request[kept], found.account[kept], found.score[kept], limit)
+    found = [ways[source](requests) for source in sources]
+    ends = np.cumsum([part.account.size for part in found])[:-1]
+    request, account, score = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    fine = np.split((score > 0) & eligible(requests, request, account), ends)
+    return [
+        _best(part.request[keep], part.account[keep], part.score[keep], limit)
+        for part, keep in zip(found, fine, strict=True)
+    ]
 
 
 def eligible(requests: Requests, request: Longs, account: Ints) -> Bools:
@@ -116,9 +131,13 @@ def recent_engagement(requests: Requests) -> Accounts:
     return _summed(request, account, value)
 
 
-def first_degree(requests: Requests) -> Accounts:
-    """Accounts that the viewer turned to last: engaged with or followed, a follow weighing as much as a favourite."""
-    engaged, graph, viewer = recent_engagement(requests), requests.view.following, requests.viewer
+def first_degree(requests: Requests, engaged: Accounts | None = None) -> Accounts:
+    """Accounts that the viewer turned to last: engaged with or followed, a follow weighing as much as a favourite.
+
+    engaged: what `recent_engagement` gives, if it is known.
+    """
+    graph, viewer = requests.view.following, requests.viewer
+    engaged = recent_engagement(requests) if engaged is None else engaged
     size = np.diff(graph.offsets)[viewer]
     request = np.repeat(np.arange(len(requests)), size)
     edge = np.arange(request.size) + np.repeat(graph.offsets[viewer] - (np.cumsum(size) - size), size)
@@ -134,20 +153,20 @@ def first_degree(requests: Requests) -> Accounts:
     return _best(both.request[others], both.account[others], both.score[others], FIRST_DEGREE)
 
 
-def salsa_expansion(requests: Requests, *, edges: int = EXPANSION_EDGES) -> Accounts:
+def salsa_expansion(requests: Requests, *, edges: int = EXPANSION_EDGES, engaged: Accounts | None = None) -> Accounts:
     """Accounts with the audience of those that the viewer turned to, by Σ over them of the walk's probability."""
-    first, view = first_degree(requests), requests.view
+    first, view = first_degree(requests, engaged), requests.view
     now_h = requests.now_h[first.request]
     ever, each = np.full(now_h.size, EVER), np.arange(now_h.size + 1, dtype=np.int64)
     back, forth, users, none = view.followers, view.following, view.user_count, np.empty(0, np.float32)
     # Each account is a group of its own, so that connections can be counted.
     groups, follower, weight, _ = step(
         each, first.account, np.ones(now_h.size), ever, now_h,
-        back.offsets, back.targets, back.time_h, none, True, edges, users,
+        back.offsets, back.targets, back.time_h, _latest(back), none, True, edges, users,
     )  # fmt: skip
     groups, account, score, _ = step(
         groups, follower, weight, ever, now_h,
-        forth.offsets, forth.targets, forth.time_h, none, True, edges, EXPANSION_ACCOUNTS,
+        forth.offsets, forth.targets, forth.time_h, _latest(forth), none, True, edges, EXPANSION_ACCOUNTS,
     )  # fmt: skip
     start = np.repeat(np.arange(now_h.size), np.diff(groups))
     other = np.flatnonzero(account != first.account[start])
@@ -170,7 +189,8 @@ def two_hop(requests: Requests) -> Accounts:
     always = np.full(len(requests), EVER)
     found = step(
         groups, seeds.account, seeds.score, always, np.zeros(len(requests)),
-        offsets, account, np.full(account.size, -1.0), score, False, TWO_HOP_SECOND, view.user_count,
+        offsets, account, np.full(account.size, -1.0), np.full(offsets.size - 1, -1.0), score,
+        False, TWO_HOP_SECOND, view.user_count,
     )  # fmt: skip
     return _accounts(found)
 
@@ -217,12 +237,24 @@ def _followed_by_followees(requests: Requests, since_h: Doubles) -> tuple[Longs,
     each, whole = np.arange(len(requests) + 1, dtype=np.int64), np.iinfo(np.int32).max
     groups, followee, _, _ = step(
         each, requests.viewer, np.ones(len(requests)), np.full(len(requests), EVER), requests.now_h,
-        graph.offsets, graph.targets, graph.time_h, none, False, whole, view.user_count,
+        graph.offsets, graph.targets, graph.time_h, _latest(graph), none, False, whole, view.user_count,
     )  # fmt: skip
     return step(
         groups, followee, np.ones(followee.size), since_h, requests.now_h,
-        graph.offsets, graph.targets, graph.time_h, none, False, whole, view.user_count,
+        graph.offsets, graph.targets, graph.time_h, _latest(graph), none, False, whole, view.user_count,
     )  # fmt: skip
+
+
+def _latest(graph: Adjacency) -> Doubles:
+    """float64 [U]: when each user's last edge was made, −inf without one; made once for a graph."""
+
+    def made() -> Doubles:
+        out, some = np.full(graph.offsets.size - 1, -np.inf), np.flatnonzero(graph.degree())
+        if some.size:
+            out[some] = np.maximum.reduceat(graph.time_h, graph.offsets[:-1][some])
+        return out
+
+    return once_per(graph, "frs.latest", made)
 
 
 class _Follows(NamedTuple):

@@ -139,7 +139,13 @@ def right_range(
 @helper
 def owner_of(left_offsets: Ints, owners: Ints, owner_start: Longs, segment: Whole, place: Whole) -> Whole:
     """The user whose edge stands at a place of the segment (0 is its first)."""
-    user = np.int64(owners[owner_start[segment] + place // OWNER_STEP])
+    return owner_from(left_offsets, segment, place, owners[owner_start[segment] + place // OWNER_STEP])
+
+
+@helper
+def owner_from(left_offsets: Ints, segment: Whole, place: Whole, noted: Whole) -> Whole:
+    """The same, from the user who is noted for the edges around."""
+    user = np.int64(noted)
     while left_offsets[user + 1, segment] <= place:
         user += 1
     return user

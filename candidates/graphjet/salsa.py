@@ -21,6 +21,7 @@ import numpy as np
 
 from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
+    OWNER_STEP,
     TICK_LIMIT,
     Reading,
     StoreArrays,
@@ -30,6 +31,7 @@ from candidates.graphjet.reading import (
     newest_edges,
     open_edge,
     open_range,
+    owner_from,
     owner_of,
     right_range,
     three,
@@ -135,6 +137,20 @@ def _edge_of_user(
             rest -= end - begin
     begin, _ = open_range(pool, pool_last[user], pool_degree[user], low[sealed], high[sealed])
     return np.int64(-2 - (begin + rest))
+
+
+@helper
+def _place(offsets: Ints, start: Longs, node: Whole, number: Whole) -> tuple[Whole, Whole]:
+    """(place among all edges, segment) of a node's edge by its number, if all segments count; without a branch."""
+    place, part, before = np.int64(-1), np.int64(0), np.int64(0)
+    for segment in range(start.size):
+        begin = np.int64(offsets[node, segment])
+        after = before + np.int64(offsets[node + 1, segment]) - begin
+        inside = (before <= number) & (number < after)
+        place = start[segment] + begin + number - before if inside else place
+        part = np.int64(segment) if inside else part
+        before = after
+    return place, part
 
 
 @helper
@@ -317,6 +333,8 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
         longest = max(longest, offsets[r + 1] - offsets[r])
     most = walks + longest + 2  # each start rounds up
     at, edge, node = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    # The walks that go on: which they are, the segment that their edge is in and its place there.
+    who, part, spot = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
     table = _table(most * rounds)
     visits, slots = np.empty(table.size, np.int32), np.empty(most * rounds, np.int64)
     out_request, out_tweet, out_score = np.empty(64, np.int64), np.empty(64, np.int32), np.empty(64, np.float32)
@@ -338,10 +356,10 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
         distinct, total, known, degree = 0, 0, np.int64(-1), np.int64(0)
         for step in range(rounds):
             base = np.int64(step) << 33  # draws of a walk do not depend on how many others there are
-            # All walks make one step before any makes the next: their reads of memory do not wait for each other.
+            # All walks make one step, and each read of it, before any makes the next: reads do not wait for each other.
+            moving = 0
             for w in range(n):
                 drawn = draw(keys[r], base + w)
-                edge[w] = -1
                 if at[w] < 0:
                     continue
                 if drawn < reset:
@@ -361,53 +379,49 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                     at[w] = -1  # nowhere to go: the walk ends
                     continue
                 number = np.int64(min(np.int64((drawn - reset) / (1.0 - reset) * degree), degree - 1))
+                who[moving] = w
                 if whole:
-                    for segment in range(start.size):
-                        begin, end = left_offsets[known, segment], left_offsets[known + 1, segment]
-                        if number < end - begin:
-                            edge[w] = start[segment] + begin + number
-                            break
-                        number -= end - begin
+                    edge[moving], _ = _place(left_offsets, start, known, number)
                 else:
-                    edge[w] = _edge_of_user(
+                    edge[moving] = _edge_of_user(
                         left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known, number
                     )
-            for w in range(n):
-                if edge[w] == -1:
-                    continue
-                if edge[w] >= 0:
-                    node[w] = packed[edge[w]] & NODE_MASK
+                moving += 1
+            for i in range(moving):
+                if whole or edge[i] >= 0:
+                    node[i] = packed[edge[i]] & NODE_MASK
                 else:
-                    node[w] = _tweet_at(packed, pool, pool_last, pool_degree, at[w], edge[w])
-                slot = _slot(table, node[w])
+                    node[i] = _tweet_at(packed, pool, pool_last, pool_degree, at[who[i]], edge[i])
+            for i in range(moving):
+                slot = _slot(table, node[i])
                 if table[slot] < 0:
-                    table[slot], visits[slot], slots[distinct] = node[w], 0, slot
+                    table[slot], visits[slot], slots[distinct] = node[i], 0, slot
                     distinct += 1
                 visits[slot] += 1
-                total += 1
-            if step + 1 < rounds:
-                for w in range(n):
-                    if edge[w] == -1:
-                        continue
-                    tweet, drawn = node[w], draw(keys[r], base + (np.int64(1) << 32) + w)
-                    if not whole:
-                        at[w] = _user_of_tweet(
-                            right_offsets, start, ticks, pointers, left_offsets, owners, owner_start,
-                            back, back_last, back_degree, since, until, tweet, drawn,
-                        )  # fmt: skip
-                        continue
-                    degree = np.int64(0)
-                    for segment in range(start.size):
-                        degree += right_offsets[tweet + 1, segment] - right_offsets[tweet, segment]
-                    number = min(np.int64(drawn * degree), degree - 1)
-                    for segment in range(start.size):
-                        begin, end = right_offsets[tweet, segment], right_offsets[tweet + 1, segment]
-                        if number < end - begin:
-                            place = three(pointers, start[segment] + begin + number)
-                            at[w] = owner_of(left_offsets, owners, owner_start, segment, place)
-                            break
-                        number -= end - begin
-                known = np.int64(-1)
+            total += moving
+            if step + 1 == rounds:
+                continue
+            known = np.int64(-1)
+            back_draws = base + (np.int64(1) << 32)
+            if not whole:
+                for i in range(moving):
+                    at[who[i]] = _user_of_tweet(
+                        right_offsets, start, ticks, pointers, left_offsets, owners, owner_start,
+                        back, back_last, back_degree, since, until, node[i], draw(keys[r], back_draws + who[i]),
+                    )  # fmt: skip
+                continue
+            for i in range(moving):
+                tweet, degree = node[i], np.int64(0)
+                for segment in range(start.size):
+                    degree += right_offsets[tweet + 1, segment] - right_offsets[tweet, segment]
+                number = min(np.int64(draw(keys[r], back_draws + who[i]) * degree), degree - 1)
+                spot[i], part[i] = _place(right_offsets, start, tweet, number)
+            for i in range(moving):
+                spot[i] = three(pointers, spot[i])
+            for i in range(moving):
+                edge[i] = owners[owner_start[part[i]] + spot[i] // OWNER_STEP]
+            for i in range(moving):
+                at[who[i]] = owner_from(left_offsets, part[i], spot[i], edge[i])
         if found + distinct > out_tweet.size:
             size = max(found + distinct, 2 * out_tweet.size)
             old_request, old_tweet, old_score = out_request, out_tweet, out_score

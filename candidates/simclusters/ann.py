@@ -43,6 +43,7 @@ SCORES: tuple[Score, ...] = ("cosine", "cosine_no_source_norm", "log_cosine", "d
 COSINE, NO_SOURCE_NORM, LOG_COSINE = range(3)
 # A histogram of scores by the upper bits of a float32: sign, exponent and seven bits of the fraction.
 BINS, SHIFT = 1 << 16, 16
+MARGIN = 1e-6  # of a squared score: more than what rounding to a float32 can add
 BLOCK = 2048  # slots whose sums, 16 bytes each, fit a near cache
 
 
@@ -168,7 +169,7 @@ def _slots(tweets: Ints, wanted: Ints) -> Ints:
 
 
 @kernel
-def _scan(
+def _scan(  # noqa: PLR0912, PLR0915 (one loop that shares its arrays)
     viewer: Ints,
     without: Ints,
     now: float,
@@ -194,10 +195,12 @@ def _scan(
     """
     items = author.size
     sums, touched = np.zeros((BLOCK, 2)), np.empty(BLOCK, np.int64)  # dot and norm side by side: one cache line
-    place = np.empty(clusters.shape[1], np.int64)
+    width = clusters.shape[1]
+    place, stop, share = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width)
     network = np.full(users, -1, np.int64)
     score, tweet = np.empty(items, np.float32), np.empty(items, np.int32)
-    bins = np.zeros(BINS, np.int32)
+    bins, bar_bits = np.zeros(BINS, np.int32), np.zeros(1, np.int32)
+    bar = bar_bits.view(np.float32)
     out_row = np.empty(viewer.size * min(k, items), np.int64)
     out_item, out_score = np.empty(out_row.size, np.int32), np.empty(out_row.size, np.float32)
     found = 0
@@ -212,34 +215,41 @@ def _scan(
             source += np.float64(weights[r, j]) * weights[r, j]
             # A cluster that no tweet has is past the last list.
             place[j] = list_offsets[c] if c < list_offsets.size - 1 else list_offsets[-1]
+            stop[j], share[j] = list_offsets[min(c + 1, list_offsets.size - 1)], weights[r, j]
             scanned += 1
         scale = _scale(kind, source)
-        n = 0
+        n, least, some_are_gone = 0, 0.0, False
         # All lists ascend, so that a block of slots, whose sums fit a near cache, is finished before the next.
         for first in range(0, end if source > 0.0 else 0, BLOCK):
             count, last = 0, min(first + BLOCK, end)
             for j in range(scanned):
-                c, weight = clusters[r, j], np.float64(weights[r, j])
-                i, stop = place[j], list_offsets[min(c + 1, list_offsets.size - 1)]
-                while i < stop and slot[i] < last:
-                    s = slot[i] - first
+                i, end_of_list, weight = place[j], stop[j], share[j]
+                while i < end_of_list and slot[i] < last:
+                    s = np.int64(slot[i]) - first
                     e = np.float64(value[i])
-                    if sums[s, 1] == 0.0:
-                        touched[count] = s
-                        count += 1
+                    touched[count] = s
+                    count += 1 if sums[s, 1] == 0.0 else 0
                     sums[s, 0] += weight * e
                     sums[s, 1] += e * e
                     i += 1
                 place[j] = i
             for i in range(count):
                 s = touched[i]
-                value_of = _scored(kind, sums[s, 0], sums[s, 1]) * scale
+                dot, norm = sums[s, 0], sums[s, 1]
                 sums[s, 0], sums[s, 1] = 0.0, 0.0
+                if dot * dot < least * norm:  # far from the best k: neither root nor author is looked up
+                    continue
+                value_of = _scored(kind, dot, norm) * scale
                 s += first
                 if value_of >= min_score and s != without[r] and (viewer[r] < 0 or network[author[s]] != r):
                     score[n], tweet[n] = value_of, s
                     n += 1
-        n = _shortened(score, tweet, n, k, bins)
+            if n >= 4 * k:
+                n, some_are_gone = _shortened(score, tweet, n, k, bins, bar_bits), True
+                if kind <= NO_SOURCE_NORM:
+                    least = (np.float64(bar[0]) / scale) ** 2 * (1.0 - MARGIN)
+        if some_are_gone or n > 2 * k:
+            n = _shortened(score, tweet, n, k, bins, bar_bits)
         for i in best_rows(score[:n], tweet[:n], k):
             out_row[found], out_item[found], out_score[found] = r, tweet[i], score[i]
             found += 1
@@ -267,13 +277,13 @@ def _scored(kind: int, dot: float, norm: float) -> float:
 
 
 @helper
-def _shortened(score: Floats, tweet: Ints, n: int, k: int, bins: Ints) -> int:
+def _shortened(score: Floats, tweet: Ints, n: int, k: int, bins: Ints, bar_bits: Ints) -> int:
     """How many rows are left, moved to the front, when those that cannot be among the best k are gone.
+
+    n: at least k. bar_bits: int32 [1], set to the bits of a score that all of the best k reach.
 
     The bits of floats >= 0 ascend as they do: a histogram of the upper ones finds the bin of the k-th in one pass.
     """
-    if n <= 2 * k:
-        return n
     bits = score[:n].view(np.int32)
     last = 0
     for i in range(n):
@@ -286,7 +296,7 @@ def _shortened(score: Floats, tweet: Ints, n: int, k: int, bins: Ints) -> int:
         more += bins[last]
     for i in range(n):
         bins[bits[i] >> SHIFT] = 0
-    kept = 0
+    kept, bar_bits[0] = 0, last << SHIFT
     for i in range(n):
         if bits[i] >> SHIFT >= last:
             score[kept], tweet[kept] = score[i], tweet[i]

@@ -5,20 +5,20 @@ twitter/the-algorithm, simclusters_v2/summingbird/storm/TweetJob.scala, summingb
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from candidates.engaged import engaged_with
 from candidates.kernels import best_rows
-from candidates.retrieval import Recent, action_codes, recent_engagements, showable, tweet_window
-from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
+from candidates.retrieval import PerMoment, action_codes, shown_of_window
+from funnel.core.arrays import Array, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 from funnel.core.kernels.grouping import group_rows
 from funnel.core.world import PlatformView
+from funnel.features.memo import once_per
 
 Interests = Literal["follow", "favorite"]
-MANY = 1000  # tweets; the index of a window reads the log in order of time
 CLUSTERS_PER_TWEET = 50  # topKClustersPerEntity of Configs.scala: clusters that one tweet's embedding keeps
 
 
@@ -74,60 +74,40 @@ def tweet_embeddings(view: PlatformView, now_h: float, tweets: Ints, settings: T
     out; the best 50 clusters. An engagement with a retweet is with what it carries, authors' own do not count. A tweet
     with too few has an empty list.
     """
-    if tweets.size == 0:
-        return Embeddings(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     codes = action_codes("simclusters.signal", settings.signal)
-    wanted, back = np.unique(tweets, return_inverse=True)
-    if wanted.size < MANY:
-        offsets, engaged, time_h = _engagements_with(view, codes, now_h, wanted)
-    else:
-        first = int(wanted[0])
-        recent = recent_engagements(view, codes, now_h, first, now_h - float(view.tweets["time_h"][first]))
-        place = np.searchsorted(wanted, recent.tweet)
-        group = np.where(wanted[np.minimum(place, wanted.size - 1)] == recent.tweet, place, -1)
-        offsets, order = group_rows(group.astype(np.int64), wanted.size)
-        engaged, time_h = recent.viewer[order], recent.time_h[order]
+    offsets, engaged, time_h = engaged_with(view, codes, now_h, tweets, least=settings.min_signals)
     weight = np.exp2((time_h - now_h) / settings.half_life_h).astype(np.float32)
     clusters, interest = interests_of_users(view, settings.interests)
-    made = Embeddings(
+    return Embeddings(
         *_sums(
-            offsets, engaged, weight, clusters, interest, int(clusters.max(initial=-1)) + 1,
+            offsets, engaged, weight, clusters, interest, cluster_count(clusters),
             settings.min_signals, float(settings.min_interest), CLUSTERS_PER_TWEET,
         )
     )  # fmt: skip
-    return made if wanted.size == tweets.size and (wanted == tweets).all() else _rows(made, back)
 
 
-def _engagements_with(view: PlatformView, codes: Array, now_h: float, tweets: Ints) -> tuple[Longs, Ints, Doubles]:
-    """(offsets int64 [m + 1], user int32, time_h float64): who engaged with a few tweets before now."""
-    made: Recent = view.shared(f"simclusters.engagements_by_tweet {codes.tolist()}", partial(_by_tweet, codes))
-    begin = np.searchsorted(made.tweet, tweets, side="left")
-    end = np.searchsorted(made.tweet, tweets, side="right")
-    counts = end - begin
-    rows = np.arange(counts.sum()) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
-    group = np.repeat(np.arange(tweets.size), counts)
-    known = made.time_h[rows] < now_h
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(group[known], minlength=tweets.size))]).astype(np.int64)
-    return offsets, made.viewer[rows[known]], made.time_h[rows[known]]
-
-
-def _by_tweet(codes: Array, view: PlatformView, _before: object) -> Recent:
-    """All engagements, by tweet and then by time: tweets that are asked about may be of any age."""
-    recent = recent_engagements(view, codes, float(np.finfo(np.float64).max), 0, np.inf)
-    order = np.argsort(recent.tweet, kind="stable")
-    return Recent(recent.tweet[order], recent.viewer[order], recent.time_h[order])
+def cluster_count(clusters: Array) -> int:
+    """C: one more than the last cluster that a user is interested in."""
+    return once_per(clusters, "simclusters.cluster_count", lambda: int(clusters.max(initial=-1)) + 1)
 
 
 def cluster_lists(view: PlatformView, now_h: float, settings: TweetSettings) -> ClusterLists:
     """The index at one moment: tweets of the last `max_age_h` that may be shown to anybody, the best `max_tweets` of
-    each cluster, ties by the smaller id."""
-    (first,), (end,) = tweet_window(view, np.array([now_h]), settings.max_age_h)
-    window = (first + np.flatnonzero(showable(view, int(first), int(end)))).astype(np.int32)
+    each cluster, ties by the smaller id. All sources with the same settings share it."""
+    shaped_by = (
+        settings.signal, settings.interests, settings.half_life_h, settings.min_signals, settings.min_interest,
+        settings.max_tweets, settings.max_age_h,
+    )  # fmt: skip
+    kept: PerMoment[ClusterLists] = once_per(view, ("simclusters.cluster_lists", shaped_by), PerMoment)
+    return kept.get(view, now_h, lambda view, now_h: _lists_of(view, now_h, settings))
+
+
+def _lists_of(view: PlatformView, now_h: float, settings: TweetSettings) -> ClusterLists:
+    window = shown_of_window(view, now_h, settings.max_age_h)
     made = tweet_embeddings(view, now_h, window, settings)
     has = np.flatnonzero(np.diff(made.offsets))
     slot = np.repeat(np.arange(has.size, dtype=np.int32), np.diff(made.offsets)[has])
-    clusters, _ = interests_of_users(view, settings.interests)
-    count = int(clusters.max(initial=-1)) + 1
+    count = cluster_count(interests_of_users(view, settings.interests)[0])
     offsets, order = group_rows(made.cluster.astype(np.int64), count)
     return ClusterLists(window[has], *_longest(offsets, slot[order], made.value[order], settings.max_tweets))
 
@@ -140,13 +120,6 @@ def by_cluster(clusters: Array, weights: Array, limit: int) -> ClusterLists:
     slots = np.arange(clusters.shape[0], dtype=np.int32)
     values = weights[rows, columns].astype(np.float32)
     return ClusterLists(slots, *_longest(offsets, rows[order].astype(np.int32), values[order], limit))
-
-
-def _rows(made: Embeddings, rows: Longs) -> Embeddings:
-    counts = np.diff(made.offsets)[rows]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    places = np.arange(offsets[-1]) + np.repeat(made.offsets[rows] - offsets[:-1], counts)
-    return Embeddings(offsets, made.cluster[places], made.value[places])
 
 
 @kernel
@@ -201,6 +174,12 @@ def _longest(offsets: Longs, slot: Ints, value: Floats, limit: int) -> tuple[Lon
     found = 0
     for c in range(offsets.size - 1):
         begin, end = offsets[c], offsets[c + 1]
+        if end - begin <= limit:
+            for i in range(begin, end):
+                out_slot[found], out_value[found] = slot[i], value[i]
+                found += 1
+            out_offsets[c + 1] = found
+            continue
         for i in np.sort(best_rows(value[begin:end], slot[begin:end], limit)):
             out_slot[found], out_value[found] = slot[begin + i], value[begin + i]
             found += 1
