@@ -6,8 +6,8 @@ import numpy as np
 
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch
-from funnel.features.counts import COUNT, DECAYED, column, follow_events, rate_of, totals, within
-from funnel.features.registry import FIXED, SNAPSHOT, RowFunction, feature
+from funnel.features.counts import COUNT, DECAYED, RATE, CountFamily, Kind, follow_events, within
+from funnel.features.registry import FIXED, SNAPSHOT, feature
 
 # A day: the longest of the-algorithm's real-time author aggregates.
 DAY_H = 24.0
@@ -16,56 +16,52 @@ AUTHOR_ACTIONS = ("favorite", "retweet", "reply", "click", "profile_click", "neg
 RECENT_H = 72.0
 
 
-def _block(what: str) -> RowFunction:
-    """[n, 3]: events on the author's tweets: count, hours since the last, decayed with a day's half-life."""
-    return lambda batch: totals(
-        batch.requests.view.events(what, by="author"), batch["author"].astype(np.int64), batch.now_h, (DAY_H,)
-    )
-
-
+EVENTS = CountFamily(
+    "author",
+    {
+        **{what: Kind((DAY_H,)) for what in ("impression", *AUTHOR_ACTIONS)},
+        "followers": Kind(index=lambda view: follow_events(view, by="followee")),
+        "following": Kind(index=lambda view: follow_events(view, by="follower")),
+    },
+    lambda batch: (batch["author"], batch["author"]),
+)
 for _what in ("impression", *AUTHOR_ACTIONS):
-    _name = f"internal.author.{_what}"
-    feature(
-        _name,
-        unit="mixed",
-        group="internal",
+    EVENTS.block(
+        f"internal.author.{_what}",
+        _what,
         needs=("author",),
         meaning=f"{_what} on the author's tweets: count, hours since the last, decayed",
-    )(_block(_what))
-    feature(
+    )
+    EVENTS.column(
         f"author.{_what}.count",
+        _what,
+        COUNT,
         unit="count",
         group="author",
-        needs=(_name,),
+        needs=("author",),
         meaning=f"{_what} on the author's tweets",
-    )(column(_name, COUNT))
-    feature(
+    )
+    EVENTS.column(
         f"author.{_what}.decayed_24h",
+        _what,
+        DECAYED,
         unit="count",
         group="author",
-        needs=(_name,),
+        needs=("author",),
         meaning=f"{_what} on the author's tweets, half-life 24 h",
-    )(column(_name, DECAYED))
+    )
 for _action in AUTHOR_ACTIONS:
-    feature(
+    EVENTS.column(
         f"author.{_action}.rate",
+        _action,
+        RATE,
         unit="rate",
         group="author",
-        needs=(f"author.{_action}.count", "author.impression.count"),
+        needs=("author",),
         meaning=f"{_action} per impression of the author's tweets, smoothed",
-    )(rate_of(f"author.{_action}.count", "author.impression.count"))
-
-
-@feature("author.followers", unit="count", group="author", needs=("author",))
-def followers(batch: CandidateBatch) -> Floats:
-    """Followers of the author."""
-    return _follows(batch, by="followee")
-
-
-@feature("author.following", unit="count", group="author", needs=("author",))
-def following(batch: CandidateBatch) -> Floats:
-    """Accounts that the author follows."""
-    return _follows(batch, by="follower")
+    )
+for _what, _line in {"followers": "Followers of the author", "following": "Accounts that the author follows"}.items():
+    EVENTS.column(f"author.{_what}", _what, COUNT, unit="count", group="author", needs=("author",), meaning=_line)
 
 
 @feature("author.follow_ratio", unit="ratio", group="author", needs=("author.followers", "author.following"))
@@ -103,11 +99,6 @@ def verified(batch: CandidateBatch) -> Array:
 def creator(batch: CandidateBatch) -> Array:
     """The author offers subscriptions."""
     return batch["author_creator"]
-
-
-def _follows(batch: CandidateBatch, *, by: str) -> Floats:
-    index = follow_events(batch.requests.view, by=by)
-    return totals(index, batch["author"].astype(np.int64), batch.now_h)[:, COUNT]
 
 
 def _tweets(batch: CandidateBatch, hours: float) -> Floats:

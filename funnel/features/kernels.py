@@ -36,7 +36,7 @@ def _table_of(values: Array, low: int, high: int) -> Ints:
 
 
 @helper
-def _slot(value: int | np.int64, width: int) -> int:
+def _slot(value: int | np.int32 | np.int64, width: int) -> int:
     """Where in a table of that width (a power of two) a value stands if the place is free."""
     return int((np.int64(value) * np.int64(0x9E3779B97F4A7C1)) >> 24) & (width - 1)
 
@@ -197,6 +197,126 @@ def event_totals(
 
 
 @kernel
+def totals_of_kinds(
+    offsets: tuple[Longs, ...],
+    times: tuple[Doubles, ...],
+    states: tuple[Floats, ...],
+    rates: tuple[Doubles, ...],
+    wanted: Bools,
+    own_too: Bools,
+    group: Ints,
+    own: Ints,
+    now: Doubles,
+    never: float,
+    width: int,
+) -> Floats:
+    """float32 [K, n, width]: `event_totals` for each wanted kind of event, whose index is dense; 0 in further columns.
+
+    own: a second group whose events count as well where it is another one and `own_too` says so for the kind.
+    """
+    out = np.zeros((len(offsets), group.size, width), np.float32)
+    for kind in range(len(offsets)):
+        if not wanted[kind]:
+            continue
+        begins, moments, decayed, rate = offsets[kind], times[kind], states[kind], rates[kind]
+        for i in range(group.size):
+            _totals(out[kind, i], begins, moments, decayed, rate, group[i], now[i], never)
+            if own_too[kind] and own[i] != group[i]:
+                _totals(out[kind, i], begins, moments, decayed, rate, own[i], now[i], out[kind, i, 1])
+    return out
+
+
+@helper
+def _totals(
+    row: Floats,
+    offsets: Longs,
+    times: Doubles,
+    states: Floats,
+    rates: Doubles,
+    slot: int | np.int32,
+    now: float,
+    never: float | np.float32,
+) -> None:
+    """Add a group's events to a row of `totals_of_kinds`; never: hours since the last one as they are known already."""
+    begin = offsets[slot]
+    end = newest_before(times, begin, offsets[slot + 1], now)
+    row[1] = never
+    if end > begin:
+        since = now - times[end - 1]
+        row[0] += np.float32(end - begin)
+        row[1] = min(since, np.float64(never))
+        for kind in range(rates.size):
+            row[2 + kind] += np.float32(states[end - 1, kind] * np.exp(-since * rates[kind]))
+
+
+@kernel
+def totals_of_pairs(  # noqa: PLR0912 — one walk over a request's candidates serves all kinds
+    request_offsets: Longs,
+    viewers: Ints,
+    moments: Doubles,
+    author: Ints,
+    keys: tuple[Longs, ...],
+    offsets: tuple[Longs, ...],
+    times: tuple[Doubles, ...],
+    states: tuple[Floats, ...],
+    rates: Doubles,
+    never: float,
+) -> Floats:
+    """float32 [n, K + 1, 2 + H]: `event_totals` of each kind of event, for a request's viewer and an author.
+
+    The last kind is left for the caller. A viewer's own keys are walked once for each kind, and the candidates' authors
+    are found among them by a table; where a viewer has many more keys than candidates, each candidate searches them.
+    """
+    out = np.zeros((author.size, len(keys) + 1, 2 + rates.size), np.float32)
+    out[:, :, 1] = never
+    for r in range(viewers.size):
+        first, last = request_offsets[r], request_offsets[r + 1]
+        if first == last:
+            continue
+        now, own = moments[r], np.int64(viewers[r]) << 32
+        width = 4
+        while width < 3 * (last - first):
+            width *= 2
+        table = np.full(width, -1, np.int32)  # open addresses: a row of each author
+        same = np.empty(last - first, np.int32)  # the row that stands for a row's author
+        for i in range(first, last):
+            at = _slot(author[i], width)
+            while table[at] >= 0 and author[table[at]] != author[i]:
+                at = (at + 1) & (width - 1)
+            if table[at] < 0:
+                table[at] = i
+            same[i - first] = table[at]
+        for kind in range(len(keys)):
+            known, begins, hours, decayed = keys[kind], offsets[kind], times[kind], states[kind]
+            low = first_not_before(known, 0, known.size, own)
+            high = first_not_before(known, low, known.size, own + (np.int64(1) << 32))
+            if high - low <= 8 * (last - first):
+                for slot in range(low, high):
+                    i = _row_of(table, author, np.int32(known[slot] & 0xFFFFFFFF))
+                    if i >= 0:
+                        _totals(out[i, kind], begins, hours, decayed, rates, slot, now, never)
+            else:
+                for i in range(first, last):
+                    if same[i - first] == i:
+                        slot = find_target(known, low, high, own | np.int64(author[i]))
+                        if slot >= 0:
+                            _totals(out[i, kind], begins, hours, decayed, rates, slot, now, never)
+        for i in range(first, last):
+            if same[i - first] != i:
+                out[i] = out[same[i - first]]
+    return out
+
+
+@helper
+def _row_of(table: Ints, values: Ints, wanted: int | np.int32) -> int:
+    """The row that the table has for a value, -1 if it is not there."""
+    at = _slot(wanted, table.size)
+    while table[at] >= 0 and values[table[at]] != wanted:
+        at = (at + 1) & (table.size - 1)
+    return int(table[at])
+
+
+@kernel
 def count_within(offsets: Longs, times: Doubles, slots: Longs, now: Doubles, hours: float) -> Floats:
     """float32 [n]: events of the group in [now[i] - hours, now[i])."""
     out = np.zeros(slots.size, np.float32)
@@ -324,52 +444,57 @@ def interest_in(interested_in: Ints, interest: Floats, viewer: Ints, cluster: In
 
 
 @kernel
-def topic_history(
+def topic_histories(
     request_offsets: Longs,
     viewers: Ints,
     moments: Doubles,
     tweet: Ints,
-    event_offsets: Longs,
-    event_h: Doubles,
-    event_rows: Ints,
-    tweet_of_row: Ints,
+    event_offsets: tuple[Longs, ...],
+    event_h: tuple[Doubles, ...],
+    event_rows: tuple[Ints, ...],
+    tweet_of_row: tuple[Ints, ...],
+    newest: Longs,
     word_offsets: Longs,
     words: Ints,
     topic_of_word: Ints,
     topic_count: int,
-    newest: int,
 ) -> Floats:
-    """float32 [n, 3]: how many of the viewer's `newest` events before the request were about the candidate's topics:
-    the mean over its words that have a topic, and the most, 0 if none has; and how many words have one.
+    """float32 [K, n, 3]: how many of the viewer's `newest` events of each kind before the request were about the
+    candidate's topics: the mean over its words that have a topic, and the most, 0 if none has; and how many have one.
 
-    event_offsets: by viewer; tweet_of_row: of the events' table; topic_of_word: -1 for none. An event counts once for
-    each word of its tweet that has a topic. Walks each viewer's events once and reads the candidates off.
+    event_offsets: by viewer; tweet_of_row: of the events' tables, empty where a row is a tweet; topic_of_word: -1 for
+    none. An event counts once for each word of its tweet that has a topic. Walks each viewer's events once and reads
+    the candidates off.
     """
-    out = np.zeros((tweet.size, 3), np.float32)
-    count = np.zeros(topic_count, np.float32)
+    kinds = len(event_offsets)
+    out = np.zeros((kinds, tweet.size, 3), np.float32)
+    count = np.zeros((topic_count, kinds), np.float32)
     for r in range(viewers.size):
-        low, high = request_offsets[r], request_offsets[r + 1]
-        if low == high:
+        if request_offsets[r] == request_offsets[r + 1]:
             continue
-        first = event_offsets[viewers[r]]
-        end = newest_before(event_h, first, event_offsets[viewers[r] + 1], moments[r])
-        first = max(first, end - newest)
-        for e in range(first, end):
-            about = tweet_of_row[event_rows[e]]
-            for k in range(word_offsets[about], word_offsets[about + 1]):
-                topic = topic_of_word[words[k]]
-                if topic >= 0:
-                    count[topic] += 1
-        for i in range(low, high):
-            total, known = np.float32(0.0), 0
+        for kind in range(kinds):
+            begins, hours, rows, tweets = event_offsets[kind], event_h[kind], event_rows[kind], tweet_of_row[kind]
+            first = begins[viewers[r]]
+            end = newest_before(hours, first, begins[viewers[r] + 1], moments[r])
+            for e in range(max(first, end - newest[kind]), end):
+                about = tweets[rows[e]] if tweets.size else rows[e]
+                for k in range(word_offsets[about], word_offsets[about + 1]):
+                    topic = topic_of_word[words[k]]
+                    if topic >= 0:
+                        count[topic, kind] += 1
+        for i in range(request_offsets[r], request_offsets[r + 1]):
+            known = 0
             for k in range(word_offsets[tweet[i]], word_offsets[tweet[i] + 1]):
                 topic = topic_of_word[words[k]]
                 if topic >= 0:
                     known += 1
-                    total += count[topic]
-                    out[i, 1] = max(out[i, 1], count[topic])
+                    for kind in range(kinds):
+                        out[kind, i, 0] += count[topic, kind]
+                        out[kind, i, 1] = max(out[kind, i, 1], count[topic, kind])
             if known > 0:
-                out[i, 0], out[i, 2] = total / known, known
+                for kind in range(kinds):
+                    out[kind, i, 0] /= np.float32(known)
+                    out[kind, i, 2] = known
         count[:] = 0
     return out
 
