@@ -74,7 +74,7 @@ def pair_matrix(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) 
 
     Decayed counts and tweet counts enter as log(1 + x), recency as 1 / (1 + days since the last).
     """
-    tweets = within(view.events("tweet", by="author"), author.astype(np.int64), now_h, RECENT_H)
+    tweets = within(view.events("tweet", by="author"), author, now_h, (RECENT_H,))[0]
     follows = followed_since(view, viewer, author, now_h)
     back = followed_since(view, author, viewer, now_h)
     return _columns(pair_totals(view, viewer, author, now_h), follows, back, tweets)

@@ -41,9 +41,10 @@ def totals(index: EventIndex, slots: Longs, now_h: Doubles, half_lives_h: tuple[
     return event_totals(index.offsets, index.time_h, states, rates, slots, seen, NEVER_H)
 
 
-def within(index: EventIndex, slots: Longs, now_h: Doubles, hours: float) -> Floats:
-    """float32 [n]: events of each group in the last `hours` before now_h."""
-    return count_within(index.offsets, index.time_h, slots, np.minimum(now_h, index.horizon_h), hours)
+def within(index: EventIndex, groups: Ints, now_h: Doubles, hours: tuple[float, ...]) -> Floats:
+    """float32 [H, n]: events of each group in the last `hours` before now_h; hours descend."""
+    spans = np.asarray(hours, dtype=np.float64)
+    return count_within(index.offsets, index.time_h, groups, np.minimum(now_h, index.horizon_h), spans)
 
 
 def smoothed_rate(count: Floats, shown: Floats) -> Floats:

@@ -215,38 +215,59 @@ def totals_of_kinds(
     own: a second group whose events count as well where it is another one and `own_too` says so for the kind.
     """
     out = np.zeros((len(offsets), group.size, width), np.float32)
+    # Look-ups far apart wait for memory, all at once if no branch stands between them: so a loop for each step.
+    rows, begin, end = np.empty(group.size, np.int64), np.empty(group.size, np.int64), np.empty(group.size, np.int64)
+    last = np.empty(group.size)
     for kind in range(len(offsets)):
         if not wanted[kind]:
             continue
+        of_kind = out[kind]
+        of_kind[:, 1] = never
         begins, moments, decayed, rate = offsets[kind], times[kind], states[kind], rates[kind]
-        for i in range(group.size):
-            _totals(out[kind, i], begins, moments, decayed, rate, group[i], now[i], never)
-            if own_too[kind] and own[i] != group[i]:
-                _totals(out[kind, i], begins, moments, decayed, rate, own[i], now[i], out[kind, i, 1])
+        for again in range(2 if own_too[kind] else 1):
+            asked = own if again else group
+            some = 0
+            for i in range(group.size):
+                rows[some], begin[some], end[some] = i, begins[asked[i]], begins[asked[i] + 1]
+                some += end[some] > begin[some] and not (again and own[i] == group[i])
+            for k in range(some):
+                last[k] = moments[end[k] - 1]
+            for k in range(some):
+                i = rows[k]
+                if last[k] >= now[i]:
+                    end[k] = newest_before(moments, begin[k], end[k], now[i])
+                    if end[k] == begin[k]:
+                        continue
+                    last[k] = moments[end[k] - 1]
+                since = now[i] - last[k]
+                of_kind[i, 0] += np.float32(end[k] - begin[k])
+                of_kind[i, 1] = min(since, np.float64(of_kind[i, 1]))
+                for life in range(rate.size):
+                    of_kind[i, 2 + life] += np.float32(decayed[end[k] - 1, life] * np.exp(-since * rate[life]))
     return out
 
 
 @helper
-def _totals(
-    row: Floats,
+def _add_totals(
+    out: Floats,
+    i: int,
     offsets: Longs,
     times: Doubles,
     states: Floats,
     rates: Doubles,
-    slot: int | np.int32,
+    slot: int | np.int32 | np.int64,
     now: float,
-    never: float | np.float32,
 ) -> None:
-    """Add a group's events to a row of `totals_of_kinds`; never: hours since the last one as they are known already."""
-    begin = offsets[slot]
-    end = newest_before(times, begin, offsets[slot + 1], now)
-    row[1] = never
+    """Add a group's events to out[i]: the count, hours since the last (if fewer), decayed counts."""
+    begin, end = offsets[slot], offsets[slot + 1]
+    if end > begin and times[end - 1] >= now:
+        end = newest_before(times, begin, end, now)
     if end > begin:
         since = now - times[end - 1]
-        row[0] += np.float32(end - begin)
-        row[1] = min(since, np.float64(never))
+        out[i, 0] += np.float32(end - begin)
+        out[i, 1] = min(since, np.float64(out[i, 1]))
         for kind in range(rates.size):
-            row[2 + kind] += np.float32(states[end - 1, kind] * np.exp(-since * rates[kind]))
+            out[i, 2 + kind] += np.float32(states[end - 1, kind] * np.exp(-since * rates[kind]))
 
 
 @kernel
@@ -267,8 +288,9 @@ def totals_of_pairs(  # noqa: PLR0912 — one walk over a request's candidates s
     The last kind is left for the caller. A viewer's own keys are walked once for each kind, and the candidates' authors
     are found among them by a table; where a viewer has many more keys than candidates, each candidate searches them.
     """
-    out = np.zeros((author.size, len(keys) + 1, 2 + rates.size), np.float32)
-    out[:, :, 1] = never
+    kinds = len(keys) + 1
+    out = np.zeros((author.size * kinds, 2 + rates.size), np.float32)
+    out[:, 1] = never
     for r in range(viewers.size):
         first, last = request_offsets[r], request_offsets[r + 1]
         if first == last:
@@ -294,17 +316,18 @@ def totals_of_pairs(  # noqa: PLR0912 — one walk over a request's candidates s
                 for slot in range(low, high):
                     i = _row_of(table, author, np.int32(known[slot] & 0xFFFFFFFF))
                     if i >= 0:
-                        _totals(out[i, kind], begins, hours, decayed, rates, slot, now, never)
+                        _add_totals(out, i * kinds + kind, begins, hours, decayed, rates, slot, now)
             else:
                 for i in range(first, last):
                     if same[i - first] == i:
                         slot = find_target(known, low, high, own | np.int64(author[i]))
                         if slot >= 0:
-                            _totals(out[i, kind], begins, hours, decayed, rates, slot, now, never)
+                            _add_totals(out, i * kinds + kind, begins, hours, decayed, rates, slot, now)
         for i in range(first, last):
             if same[i - first] != i:
-                out[i] = out[same[i - first]]
-    return out
+                for row in range(kinds):
+                    out[i * kinds + row] = out[same[i - first] * kinds + row]
+    return out.reshape((author.size, kinds, 2 + rates.size))
 
 
 @helper
@@ -317,14 +340,17 @@ def _row_of(table: Ints, values: Ints, wanted: int | np.int32) -> int:
 
 
 @kernel
-def count_within(offsets: Longs, times: Doubles, slots: Longs, now: Doubles, hours: float) -> Floats:
-    """float32 [n]: events of the group in [now[i] - hours, now[i])."""
-    out = np.zeros(slots.size, np.float32)
+def count_within(offsets: Longs, times: Doubles, slots: Ints, now: Doubles, hours: Doubles) -> Floats:
+    """float32 [H, n]: events of the group in [now[i] - hours[h], now[i]); hours descend."""
+    out = np.zeros((hours.size, slots.size), np.float32)
+    begins, ends = np.empty(slots.size, np.int64), np.empty(slots.size, np.int64)
+    for i in range(slots.size):  # apart, so that look-ups of all rows wait for memory together
+        begins[i], ends[i] = offsets[slots[i]], offsets[slots[i] + 1]
     for i in range(slots.size):
-        if slots[i] >= 0:
-            begin = offsets[slots[i]]
-            end = newest_before(times, begin, offsets[slots[i] + 1], now[i])
-            out[i] = end - newest_before(times, begin, end, now[i] - hours)
+        begin, end = begins[i], newest_before(times, begins[i], ends[i], now[i])
+        for h in range(hours.size):
+            begin = newest_before(times, begin, end, now[i] - hours[h])
+            out[h, i] = end - begin
     return out
 
 
@@ -332,7 +358,7 @@ def count_within(offsets: Longs, times: Doubles, slots: Longs, now: Doubles, hou
 def favorited_by(
     offsets: Longs,
     times: Doubles,
-    rows: Ints,
+    rows_of_event: Ints,
     user_of_row: Ints,
     follow_offsets: Longs,
     follow_targets: Ints,
@@ -351,16 +377,25 @@ def favorited_by(
     """
     out = np.zeros((viewer.size, 2), np.float32)
     dimensions = vectors.shape[1]
-    for i in range(viewer.size):
+    rows, begins, ends = (
+        np.empty(viewer.size, np.int64),
+        np.empty(viewer.size, np.int64),
+        np.empty(viewer.size, np.int64),
+    )
+    some = 0
+    for i in range(viewer.size):  # apart, so that look-ups of all rows wait for memory together
+        rows[some], begins[some], ends[some] = i, offsets[tweet[i]], offsets[tweet[i] + 1]
+        some += ends[some] > begins[some]
+    for k in range(some):
+        i, begin = rows[k], begins[k]
         me = viewer[i]
-        begin = offsets[tweet[i]]
-        end = newest_before(times, begin, offsets[tweet[i] + 1], now[i])
+        end = newest_before(times, begin, ends[k], now[i])
         low, high = follow_offsets[me], follow_offsets[me + 1]
         followed = 0
         similarity = np.float32(0.0)
         others = 0
         for e in range(end - 1, max(begin, end - newest) - 1, -1):
-            user = user_of_row[rows[e]]
+            user = user_of_row[rows_of_event[e]]
             at = find_target(follow_targets, low, high, user)
             if at >= 0 and follow_h[at] < now[i]:
                 followed += 1
@@ -444,7 +479,7 @@ def interest_in(interested_in: Ints, interest: Floats, viewer: Ints, cluster: In
 
 
 @kernel
-def topic_histories(
+def topic_histories(  # noqa: PLR0912 — one walk over events and words serves all kinds
     request_offsets: Longs,
     viewers: Ints,
     moments: Doubles,
@@ -469,6 +504,9 @@ def topic_histories(
     kinds = len(event_offsets)
     out = np.zeros((kinds, tweet.size, 3), np.float32)
     count = np.zeros((topic_count, kinds), np.float32)
+    begins, ends = np.empty(tweet.size, np.int64), np.empty(tweet.size, np.int64)
+    for i in range(tweet.size):  # apart, so that look-ups of all rows wait for memory together
+        begins[i], ends[i] = word_offsets[tweet[i]], word_offsets[tweet[i] + 1]
     for r in range(viewers.size):
         if request_offsets[r] == request_offsets[r + 1]:
             continue
@@ -484,7 +522,7 @@ def topic_histories(
                         count[topic, kind] += 1
         for i in range(request_offsets[r], request_offsets[r + 1]):
             known = 0
-            for k in range(word_offsets[tweet[i]], word_offsets[tweet[i] + 1]):
+            for k in range(begins[i], ends[i]):
                 topic = topic_of_word[words[k]]
                 if topic >= 0:
                     known += 1
