@@ -185,11 +185,6 @@ def column(name: str, at: int) -> Callable[[CandidateBatch], Array]:
     return lambda batch: batch[name][:, at]
 
 
-def rate_of(count: str, shown: str) -> Callable[[CandidateBatch], Array]:
-    """A feature's function: the smoothed rate of two counts."""
-    return lambda batch: smoothed_rate(batch[count], batch[shown])
-
-
 def _states(index: EventIndex, half_lives_h: tuple[float, ...]) -> Floats:
     states = [decay_states(index.offsets, index.time_h, half_life) for half_life in half_lives_h]
     return np.stack(states, axis=1) if states else np.empty((index.time_h.size, 0), np.float32)
