@@ -504,9 +504,9 @@ def topic_histories(  # noqa: PLR0912 — one walk over events and words serves 
     kinds = len(event_offsets)
     out = np.zeros((kinds, tweet.size, 3), np.float32)
     count = np.zeros((topic_count, kinds), np.float32)
-    begins, ends = np.empty(tweet.size, np.int64), np.empty(tweet.size, np.int64)
+    word_begin, word_end = np.empty(tweet.size, np.int64), np.empty(tweet.size, np.int64)
     for i in range(tweet.size):  # apart, so that look-ups of all rows wait for memory together
-        begins[i], ends[i] = word_offsets[tweet[i]], word_offsets[tweet[i] + 1]
+        word_begin[i], word_end[i] = word_offsets[tweet[i]], word_offsets[tweet[i] + 1]
     for r in range(viewers.size):
         if request_offsets[r] == request_offsets[r + 1]:
             continue
@@ -522,7 +522,7 @@ def topic_histories(  # noqa: PLR0912 — one walk over events and words serves 
                         count[topic, kind] += 1
         for i in range(request_offsets[r], request_offsets[r + 1]):
             known = 0
-            for k in range(begins[i], ends[i]):
+            for k in range(word_begin[i], word_end[i]):
                 topic = topic_of_word[words[k]]
                 if topic >= 0:
                     known += 1
