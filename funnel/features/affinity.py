@@ -12,13 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from funnel.core.actions import PUBLIC_ACTIONS
-from funnel.core.arrays import Array, Doubles, Floats, Ints
+from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.world import PlatformView
 from funnel.features.author import RECENT_H
 from funnel.features.base import followed_since
-from funnel.features.counts import COUNT, DECAYED, NEVER_H, SINCE, smoothed_rate, totals, within
-from funnel.features.kernels import pair_slots
+from funnel.features.counts import COUNT, DECAYED, NEVER_H, SINCE, KindTables, smoothed_rate, within
+from funnel.features.kernels import totals_of_pairs
+from funnel.features.memo import once_per
 from funnel.features.registry import SNAPSHOT, RowFunction, feature
 
 DAILY_DECAY = 0.955
@@ -44,12 +45,18 @@ _AT = {what: place for place, what in enumerate(PAIR_EVENTS)}
 
 def pair_totals(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) -> Floats:
     """float32 [n, E, 3]: for each of PAIR_EVENTS the count, hours since the last, decayed count of the pair."""
-    out = np.empty((viewer.size, len(PAIR_EVENTS), 3), np.float32)
-    for place, what in enumerate(LOGGED):
-        index = view.events(what, by="viewer_author")
-        assert index.keys is not None
-        slots = pair_slots(index.keys, viewer, author)
-        out[:, place] = totals(index, slots, now_h, (HALF_LIFE_H,))
+    anew = np.append(True, (viewer[1:] != viewer[:-1]) | (now_h[1:] != now_h[:-1]))[: viewer.size]
+    starts = np.flatnonzero(anew)
+    return _pair_totals(view, np.append(starts, viewer.size), viewer[starts], now_h[starts], author)
+
+
+def _pair_totals(view: PlatformView, offsets: Longs, viewer: Ints, now_h: Doubles, author: Ints) -> Floats:
+    """The same for rows of requests: viewer, now_h: [R]."""
+    tables = once_per(view, "events by pair", lambda: _tables(view))
+    out = totals_of_pairs(
+        offsets, viewer, np.minimum(now_h, view.now_h), author,
+        tables.keys, tables.offsets, tables.times, tables.states, tables.rates[0], NEVER_H,
+    )  # fmt: skip
     public, parts = out[:, _AT["public"]], out[:, : len(PUBLIC_ACTIONS)]
     public[:, COUNT] = parts[:, :, COUNT].sum(axis=1)
     public[:, SINCE] = parts[:, :, SINCE].min(axis=1)
@@ -57,12 +64,17 @@ def pair_totals(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) 
     return out
 
 
+def _tables(view: PlatformView) -> KindTables:
+    indices = [view.events(what, by="viewer_author") for what in LOGGED]
+    return KindTables.of(indices, [(HALF_LIFE_H,)] * len(LOGGED))
+
+
 def pair_matrix(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) -> Floats:
     """float32 [n, F]: PAIR_FEATURES of each (viewer, author) at its own moment, in hours.
 
     Decayed counts and tweet counts enter as log(1 + x), recency as 1 / (1 + days since the last).
     """
-    tweets = within(view.events("tweet", by="author"), author.astype(np.int64), now_h, RECENT_H)
+    tweets = within(view.events("tweet", by="author"), author, now_h, (RECENT_H,))[0]
     follows = followed_since(view, viewer, author, now_h)
     back = followed_since(view, author, viewer, now_h)
     return _columns(pair_totals(view, viewer, author, now_h), follows, back, tweets)
@@ -76,7 +88,8 @@ def pair_scores(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) 
 @feature("internal.pair", unit="mixed", group="internal", needs=("author",))
 def _pair(batch: CandidateBatch) -> Floats:
     """What the viewer did with the author's tweets: counts, hours since the last, decayed counts."""
-    return pair_totals(batch.requests.view, batch.viewer, batch["author"], batch.now_h)
+    asked = batch.requests
+    return _pair_totals(asked.view, batch.offsets, asked.viewer, asked.now_h, batch["author"])
 
 
 @feature("internal.followed_h", unit="h", group="internal", needs=("author",))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import CandidateBatch
-from funnel.features.counts import COUNT, DECAYED, column, follow_events, rate_of, totals, within
-from funnel.features.registry import FIXED, SNAPSHOT, RowFunction, feature
+from funnel.features.counts import COUNT, DECAYED, RATE, CountFamily, Kind, follow_events, within
+from funnel.features.registry import FIXED, SNAPSHOT, feature, member
 
 # A day: the longest of the-algorithm's real-time author aggregates.
 DAY_H = 24.0
@@ -16,56 +18,52 @@ AUTHOR_ACTIONS = ("favorite", "retweet", "reply", "click", "profile_click", "neg
 RECENT_H = 72.0
 
 
-def _block(what: str) -> RowFunction:
-    """[n, 3]: events on the author's tweets: count, hours since the last, decayed with a day's half-life."""
-    return lambda batch: totals(
-        batch.requests.view.events(what, by="author"), batch["author"].astype(np.int64), batch.now_h, (DAY_H,)
-    )
-
-
+EVENTS = CountFamily(
+    "author",
+    {
+        **{what: Kind((DAY_H,)) for what in ("impression", *AUTHOR_ACTIONS)},
+        "followers": Kind(index=lambda view: follow_events(view, by="followee")),
+        "following": Kind(index=lambda view: follow_events(view, by="follower")),
+    },
+    lambda batch: (batch["author"], batch["author"]),
+)
 for _what in ("impression", *AUTHOR_ACTIONS):
-    _name = f"internal.author.{_what}"
-    feature(
-        _name,
-        unit="mixed",
-        group="internal",
+    EVENTS.block(
+        f"internal.author.{_what}",
+        _what,
         needs=("author",),
         meaning=f"{_what} on the author's tweets: count, hours since the last, decayed",
-    )(_block(_what))
-    feature(
+    )
+    EVENTS.column(
         f"author.{_what}.count",
+        _what,
+        COUNT,
         unit="count",
         group="author",
-        needs=(_name,),
+        needs=("author",),
         meaning=f"{_what} on the author's tweets",
-    )(column(_name, COUNT))
-    feature(
+    )
+    EVENTS.column(
         f"author.{_what}.decayed_24h",
+        _what,
+        DECAYED,
         unit="count",
         group="author",
-        needs=(_name,),
+        needs=("author",),
         meaning=f"{_what} on the author's tweets, half-life 24 h",
-    )(column(_name, DECAYED))
+    )
 for _action in AUTHOR_ACTIONS:
-    feature(
+    EVENTS.column(
         f"author.{_action}.rate",
+        _action,
+        RATE,
         unit="rate",
         group="author",
-        needs=(f"author.{_action}.count", "author.impression.count"),
+        needs=("author",),
         meaning=f"{_action} per impression of the author's tweets, smoothed",
-    )(rate_of(f"author.{_action}.count", "author.impression.count"))
-
-
-@feature("author.followers", unit="count", group="author", needs=("author",))
-def followers(batch: CandidateBatch) -> Floats:
-    """Followers of the author."""
-    return _follows(batch, by="followee")
-
-
-@feature("author.following", unit="count", group="author", needs=("author",))
-def following(batch: CandidateBatch) -> Floats:
-    """Accounts that the author follows."""
-    return _follows(batch, by="follower")
+    )
+for _what, _line in {"followers": "Followers of the author", "following": "Accounts that the author follows"}.items():
+    EVENTS.column(f"author.{_what}", _what, COUNT, unit="count", group="author", needs=("author",), meaning=_line)
 
 
 @feature("author.follow_ratio", unit="ratio", group="author", needs=("author.followers", "author.following"))
@@ -75,16 +73,21 @@ def follow_ratio(batch: CandidateBatch) -> Floats:
     return ratio
 
 
-@feature("author.tweets_24h", unit="count", group="author", needs=("author",))
-def tweets_24h(batch: CandidateBatch) -> Floats:
-    """Tweets of the author in the last 24 h."""
-    return _tweets(batch, DAY_H)
+def _tweets(batch: CandidateBatch, names: tuple[str, ...]) -> Sequence[Array]:
+    """Tweets of the author in the longest and in the shorter time: one walk."""
+    found = within(batch.requests.view.events("tweet", by="author"), batch["author"], batch.now_h, (RECENT_H, DAY_H))
+    return [found[0 if name == "author.tweets_72h" else 1] for name in names]
 
 
-@feature("author.tweets_72h", unit="count", group="author", needs=("author",))
-def tweets_72h(batch: CandidateBatch) -> Floats:
-    """Tweets of the author in the last three days."""
-    return _tweets(batch, RECENT_H)
+for _name, _line in {"tweets_24h": "24 h", "tweets_72h": "three days"}.items():
+    member(
+        _tweets,
+        f"author.{_name}",
+        unit="count",
+        group="author",
+        needs=("author",),
+        meaning=f"Tweets of the author in the last {_line}",
+    )
 
 
 @feature("author.account_age_h", unit="h", group="author", rule=FIXED, needs=("author",))
@@ -103,16 +106,6 @@ def verified(batch: CandidateBatch) -> Array:
 def creator(batch: CandidateBatch) -> Array:
     """The author offers subscriptions."""
     return batch["author_creator"]
-
-
-def _follows(batch: CandidateBatch, *, by: str) -> Floats:
-    index = follow_events(batch.requests.view, by=by)
-    return totals(index, batch["author"].astype(np.int64), batch.now_h)[:, COUNT]
-
-
-def _tweets(batch: CandidateBatch, hours: float) -> Floats:
-    index = batch.requests.view.events("tweet", by="author")
-    return within(index, batch["author"].astype(np.int64), batch.now_h, hours)
 
 
 @feature(

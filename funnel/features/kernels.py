@@ -36,7 +36,7 @@ def _table_of(values: Array, low: int, high: int) -> Ints:
 
 
 @helper
-def _slot(value: int | np.int64, width: int) -> int:
+def _slot(value: int | np.int32 | np.int64, width: int) -> int:
     """Where in a table of that width (a power of two) a value stands if the place is free."""
     return int((np.int64(value) * np.int64(0x9E3779B97F4A7C1)) >> 24) & (width - 1)
 
@@ -197,14 +197,160 @@ def event_totals(
 
 
 @kernel
-def count_within(offsets: Longs, times: Doubles, slots: Longs, now: Doubles, hours: float) -> Floats:
-    """float32 [n]: events of the group in [now[i] - hours, now[i])."""
-    out = np.zeros(slots.size, np.float32)
+def totals_of_kinds(
+    offsets: tuple[Longs, ...],
+    times: tuple[Doubles, ...],
+    states: tuple[Floats, ...],
+    rates: tuple[Doubles, ...],
+    wanted: Bools,
+    own_too: Bools,
+    group: Ints,
+    own: Ints,
+    now: Doubles,
+    never: float,
+    width: int,
+) -> Floats:
+    """float32 [K, n, width]: `event_totals` for each wanted kind of event, whose index is dense; 0 in further columns.
+
+    own: a second group whose events count as well where it is another one and `own_too` says so for the kind.
+    """
+    out = np.zeros((len(offsets), group.size, width), np.float32)
+    # Look-ups far apart wait for memory, all at once if no branch stands between them: so a loop for each step.
+    rows, begin, end = np.empty(group.size, np.int64), np.empty(group.size, np.int64), np.empty(group.size, np.int64)
+    last = np.empty(group.size)
+    for kind in range(len(offsets)):
+        if not wanted[kind]:
+            continue
+        of_kind = out[kind]
+        of_kind[:, 1] = never
+        begins, moments, decayed, rate = offsets[kind], times[kind], states[kind], rates[kind]
+        for again in range(2 if own_too[kind] else 1):
+            asked = own if again else group
+            some = 0
+            for i in range(group.size):
+                rows[some], begin[some], end[some] = i, begins[asked[i]], begins[asked[i] + 1]
+                some += end[some] > begin[some] and not (again and own[i] == group[i])
+            for k in range(some):
+                last[k] = moments[end[k] - 1]
+            for k in range(some):
+                i = rows[k]
+                if last[k] >= now[i]:
+                    end[k] = newest_before(moments, begin[k], end[k], now[i])
+                    if end[k] == begin[k]:
+                        continue
+                    last[k] = moments[end[k] - 1]
+                since = now[i] - last[k]
+                of_kind[i, 0] += np.float32(end[k] - begin[k])
+                of_kind[i, 1] = min(since, np.float64(of_kind[i, 1]))
+                for life in range(rate.size):
+                    of_kind[i, 2 + life] += np.float32(decayed[end[k] - 1, life] * np.exp(-since * rate[life]))
+    return out
+
+
+@helper
+def _add_totals(
+    out: Floats,
+    i: int,
+    offsets: Longs,
+    times: Doubles,
+    states: Floats,
+    rates: Doubles,
+    slot: int | np.int32 | np.int64,
+    now: float,
+) -> None:
+    """Add a group's events to out[i]: the count, hours since the last (if fewer), decayed counts."""
+    begin, end = offsets[slot], offsets[slot + 1]
+    if end > begin and times[end - 1] >= now:
+        end = newest_before(times, begin, end, now)
+    if end > begin:
+        since = now - times[end - 1]
+        out[i, 0] += np.float32(end - begin)
+        out[i, 1] = min(since, np.float64(out[i, 1]))
+        for kind in range(rates.size):
+            out[i, 2 + kind] += np.float32(states[end - 1, kind] * np.exp(-since * rates[kind]))
+
+
+@kernel
+def totals_of_pairs(  # noqa: PLR0912 — one walk over a request's candidates serves all kinds
+    request_offsets: Longs,
+    viewers: Ints,
+    moments: Doubles,
+    author: Ints,
+    keys: tuple[Longs, ...],
+    offsets: tuple[Longs, ...],
+    times: tuple[Doubles, ...],
+    states: tuple[Floats, ...],
+    rates: Doubles,
+    never: float,
+) -> Floats:
+    """float32 [n, K + 1, 2 + H]: `event_totals` of each kind of event, for a request's viewer and an author.
+
+    The last kind is left for the caller. A viewer's own keys are walked once for each kind, and the candidates' authors
+    are found among them by a table; where a viewer has many more keys than candidates, each candidate searches them.
+    """
+    kinds = len(keys) + 1
+    out = np.zeros((author.size * kinds, 2 + rates.size), np.float32)
+    out[:, 1] = never
+    for r in range(viewers.size):
+        first, last = request_offsets[r], request_offsets[r + 1]
+        if first == last:
+            continue
+        now, own = moments[r], np.int64(viewers[r]) << 32
+        width = 4
+        while width < 3 * (last - first):
+            width *= 2
+        table = np.full(width, -1, np.int32)  # open addresses: a row of each author
+        same = np.empty(last - first, np.int32)  # the row that stands for a row's author
+        for i in range(first, last):
+            at = _slot(author[i], width)
+            while table[at] >= 0 and author[table[at]] != author[i]:
+                at = (at + 1) & (width - 1)
+            if table[at] < 0:
+                table[at] = i
+            same[i - first] = table[at]
+        for kind in range(len(keys)):
+            known, begins, hours, decayed = keys[kind], offsets[kind], times[kind], states[kind]
+            low = first_not_before(known, 0, known.size, own)
+            high = first_not_before(known, low, known.size, own + (np.int64(1) << 32))
+            if high - low <= 8 * (last - first):
+                for slot in range(low, high):
+                    i = _row_of(table, author, np.int32(known[slot] & 0xFFFFFFFF))
+                    if i >= 0:
+                        _add_totals(out, i * kinds + kind, begins, hours, decayed, rates, slot, now)
+            else:
+                for i in range(first, last):
+                    if same[i - first] == i:
+                        slot = find_target(known, low, high, own | np.int64(author[i]))
+                        if slot >= 0:
+                            _add_totals(out, i * kinds + kind, begins, hours, decayed, rates, slot, now)
+        for i in range(first, last):
+            if same[i - first] != i:
+                for row in range(kinds):
+                    out[i * kinds + row] = out[same[i - first] * kinds + row]
+    return out.reshape((author.size, kinds, 2 + rates.size))
+
+
+@helper
+def _row_of(table: Ints, values: Ints, wanted: int | np.int32) -> int:
+    """The row that the table has for a value, -1 if it is not there."""
+    at = _slot(wanted, table.size)
+    while table[at] >= 0 and values[table[at]] != wanted:
+        at = (at + 1) & (table.size - 1)
+    return int(table[at])
+
+
+@kernel
+def count_within(offsets: Longs, times: Doubles, slots: Ints, now: Doubles, hours: Doubles) -> Floats:
+    """float32 [H, n]: events of the group in [now[i] - hours[h], now[i]); hours descend."""
+    out = np.zeros((hours.size, slots.size), np.float32)
+    begins, ends = np.empty(slots.size, np.int64), np.empty(slots.size, np.int64)
+    for i in range(slots.size):  # apart, so that look-ups of all rows wait for memory together
+        begins[i], ends[i] = offsets[slots[i]], offsets[slots[i] + 1]
     for i in range(slots.size):
-        if slots[i] >= 0:
-            begin = offsets[slots[i]]
-            end = newest_before(times, begin, offsets[slots[i] + 1], now[i])
-            out[i] = end - newest_before(times, begin, end, now[i] - hours)
+        begin, end = begins[i], newest_before(times, begins[i], ends[i], now[i])
+        for h in range(hours.size):
+            begin = newest_before(times, begin, end, now[i] - hours[h])
+            out[h, i] = end - begin
     return out
 
 
@@ -212,7 +358,7 @@ def count_within(offsets: Longs, times: Doubles, slots: Longs, now: Doubles, hou
 def favorited_by(
     offsets: Longs,
     times: Doubles,
-    rows: Ints,
+    rows_of_event: Ints,
     user_of_row: Ints,
     follow_offsets: Longs,
     follow_targets: Ints,
@@ -231,16 +377,25 @@ def favorited_by(
     """
     out = np.zeros((viewer.size, 2), np.float32)
     dimensions = vectors.shape[1]
-    for i in range(viewer.size):
+    rows, begins, ends = (
+        np.empty(viewer.size, np.int64),
+        np.empty(viewer.size, np.int64),
+        np.empty(viewer.size, np.int64),
+    )
+    some = 0
+    for i in range(viewer.size):  # apart, so that look-ups of all rows wait for memory together
+        rows[some], begins[some], ends[some] = i, offsets[tweet[i]], offsets[tweet[i] + 1]
+        some += ends[some] > begins[some]
+    for k in range(some):
+        i, begin = rows[k], begins[k]
         me = viewer[i]
-        begin = offsets[tweet[i]]
-        end = newest_before(times, begin, offsets[tweet[i] + 1], now[i])
+        end = newest_before(times, begin, ends[k], now[i])
         low, high = follow_offsets[me], follow_offsets[me + 1]
         followed = 0
         similarity = np.float32(0.0)
         others = 0
         for e in range(end - 1, max(begin, end - newest) - 1, -1):
-            user = user_of_row[rows[e]]
+            user = user_of_row[rows_of_event[e]]
             at = find_target(follow_targets, low, high, user)
             if at >= 0 and follow_h[at] < now[i]:
                 followed += 1
@@ -324,52 +479,60 @@ def interest_in(interested_in: Ints, interest: Floats, viewer: Ints, cluster: In
 
 
 @kernel
-def topic_history(
+def topic_histories(  # noqa: PLR0912 — one walk over events and words serves all kinds
     request_offsets: Longs,
     viewers: Ints,
     moments: Doubles,
     tweet: Ints,
-    event_offsets: Longs,
-    event_h: Doubles,
-    event_rows: Ints,
-    tweet_of_row: Ints,
+    event_offsets: tuple[Longs, ...],
+    event_h: tuple[Doubles, ...],
+    event_rows: tuple[Ints, ...],
+    tweet_of_row: tuple[Ints, ...],
+    newest: Longs,
     word_offsets: Longs,
     words: Ints,
     topic_of_word: Ints,
     topic_count: int,
-    newest: int,
 ) -> Floats:
-    """float32 [n, 3]: how many of the viewer's `newest` events before the request were about the candidate's topics:
-    the mean over its words that have a topic, and the most, 0 if none has; and how many words have one.
+    """float32 [K, n, 3]: how many of the viewer's `newest` events of each kind before the request were about the
+    candidate's topics: the mean over its words that have a topic, and the most, 0 if none has; and how many have one.
 
-    event_offsets: by viewer; tweet_of_row: of the events' table; topic_of_word: -1 for none. An event counts once for
-    each word of its tweet that has a topic. Walks each viewer's events once and reads the candidates off.
+    event_offsets: by viewer; tweet_of_row: of the events' tables, empty where a row is a tweet; topic_of_word: -1 for
+    none. An event counts once for each word of its tweet that has a topic. Walks each viewer's events once and reads
+    the candidates off.
     """
-    out = np.zeros((tweet.size, 3), np.float32)
-    count = np.zeros(topic_count, np.float32)
+    kinds = len(event_offsets)
+    out = np.zeros((kinds, tweet.size, 3), np.float32)
+    count = np.zeros((topic_count, kinds), np.float32)
+    word_begin, word_end = np.empty(tweet.size, np.int64), np.empty(tweet.size, np.int64)
+    for i in range(tweet.size):  # apart, so that look-ups of all rows wait for memory together
+        word_begin[i], word_end[i] = word_offsets[tweet[i]], word_offsets[tweet[i] + 1]
     for r in range(viewers.size):
-        low, high = request_offsets[r], request_offsets[r + 1]
-        if low == high:
+        if request_offsets[r] == request_offsets[r + 1]:
             continue
-        first = event_offsets[viewers[r]]
-        end = newest_before(event_h, first, event_offsets[viewers[r] + 1], moments[r])
-        first = max(first, end - newest)
-        for e in range(first, end):
-            about = tweet_of_row[event_rows[e]]
-            for k in range(word_offsets[about], word_offsets[about + 1]):
-                topic = topic_of_word[words[k]]
-                if topic >= 0:
-                    count[topic] += 1
-        for i in range(low, high):
-            total, known = np.float32(0.0), 0
-            for k in range(word_offsets[tweet[i]], word_offsets[tweet[i] + 1]):
+        for kind in range(kinds):
+            begins, hours, rows, tweets = event_offsets[kind], event_h[kind], event_rows[kind], tweet_of_row[kind]
+            first = begins[viewers[r]]
+            end = newest_before(hours, first, begins[viewers[r] + 1], moments[r])
+            for e in range(max(first, end - newest[kind]), end):
+                about = tweets[rows[e]] if tweets.size else rows[e]
+                for k in range(word_offsets[about], word_offsets[about + 1]):
+                    topic = topic_of_word[words[k]]
+                    if topic >= 0:
+                        count[topic, kind] += 1
+        for i in range(request_offsets[r], request_offsets[r + 1]):
+            known = 0
+            for k in range(word_begin[i], word_end[i]):
                 topic = topic_of_word[words[k]]
                 if topic >= 0:
                     known += 1
-                    total += count[topic]
-                    out[i, 1] = max(out[i, 1], count[topic])
+                    for kind in range(kinds):
+                        out[kind, i, 0] += count[topic, kind]
+                        out[kind, i, 1] = max(out[kind, i, 1], count[topic, kind])
             if known > 0:
-                out[i, 0], out[i, 2] = total / known, known
+                for kind in range(kinds):
+                    out[kind, i, 0] /= np.float32(known)
+                    out[kind, i, 2] = known
         count[:] = 0
     return out
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -14,11 +15,16 @@ from funnel.core.errors import ConfigError, ContractError, nearest
 
 RowFunction: TypeAlias = Callable[[CandidateBatch], Array]
 RequestFunction: TypeAlias = Callable[[Requests], Array]
+# Members of a family by name -> a column [n] of each: what is looked up or walked for one serves them all.
+FamilyFunction: TypeAlias = Callable[[CandidateBatch, tuple[str, ...]], Sequence[Array]]
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A named column: its unit, group, what it reads, and its point-in-time rule."""
+    """A named column: its unit, group, what it reads, its point-in-time rule, and its family if it has one.
+
+    of_request: what it is for each request, [R], if all candidates of a request share it.
+    """
 
     name: str
     meaning: str
@@ -28,7 +34,13 @@ class Feature:
     compute: RowFunction
     needs: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
-    per_request: bool = False
+    family: FamilyFunction | None = None
+    of_request: RequestFunction | None = None
+
+    @property
+    def per_request(self) -> bool:
+        """Whether all candidates of a request share it."""
+        return self.of_request is not None
 
 
 FEATURES: dict[str, Feature] = {}
@@ -71,14 +83,26 @@ def request_feature(
     """Declare a feature that all candidates of a request share; the function takes the requests and returns [R]."""
 
     def declare(compute: RequestFunction) -> RequestFunction:
-        def spread(batch: CandidateBatch) -> Array:
-            return batch.per_request(compute(batch.requests))
-
         line = meaning or _first_line(compute)
-        _register(Feature(name, line, unit, group, rule, spread, (), requires, per_request=True))
+        alone = _alone(name, _of_requests)
+        _register(Feature(name, line, unit, group, rule, alone, (), requires, family=_of_requests, of_request=compute))
         return compute
 
     return declare
+
+
+def member(
+    family: FamilyFunction,
+    name: str,
+    *,
+    unit: str,
+    group: str,
+    meaning: str,
+    rule: str = BEFORE_NOW,
+    needs: tuple[str, ...] = (),
+) -> None:
+    """Declare a feature of a row that its family computes, with whatever else of the family is wanted."""
+    _register(Feature(name, meaning, unit, group, rule, _alone(name, family), needs, family=family))
 
 
 def lookup(name: str) -> Feature:
@@ -90,27 +114,67 @@ def lookup(name: str) -> Feature:
 
 def hydrate(batch: CandidateBatch, names: Iterable[str]) -> CandidateBatch:
     """The batch with the named features (and what they stand on); columns already there are kept."""
-    missing = [name for name in names if name not in batch]
+    missing = tuple(name for name in names if name not in batch)
     if not missing:
         return batch
     columns: dict[str, Array | None] = {}
     growing = batch.sharing(columns)
-    for name in missing:
-        _add(growing, columns, name)
+    for step in _steps(missing, frozenset(columns)):
+        first = step[0]
+        if first.family is None:
+            found: Sequence[Array] = (first.compute(growing),)
+        else:
+            found = first.family(growing, tuple(declared.name for declared in step))
+        for declared, values in zip(step, found, strict=True):
+            if values.shape[:1] != (len(growing),):
+                what = f"wants {len(growing)} rows, got shape {values.shape}"
+                raise ContractError(f"feature {declared.name!r}", what)
+            columns[declared.name] = frozen(values)
     return growing
 
 
-def _add(growing: CandidateBatch, columns: dict[str, Array | None], name: str) -> None:
-    """Put a feature, and what it stands on, into the columns of a batch that is being hydrated."""
-    if name in growing:
-        return
-    declared = lookup(name)
-    for needed in declared.needs:
-        _add(growing, columns, needed)
-    values = declared.compute(growing)
-    if values.shape[:1] != (len(growing),):
-        raise ContractError(f"feature {name!r}", f"wants {len(growing)} rows, got shape {values.shape}")
-    columns[name] = frozen(values)
+@lru_cache(maxsize=512)
+def _steps(names: tuple[str, ...], present: frozenset[str]) -> tuple[tuple[Feature, ...], ...]:
+    """What to compute, in order, for these names: single features, or all wanted members of a family at once."""
+    wanted: dict[str, Feature] = {}
+
+    def want(name: str) -> None:
+        if name not in wanted and name not in present:
+            declared = wanted[name] = lookup(name)
+            for needed in declared.needs:
+                want(needed)
+
+    for name in names:
+        want(name)
+    steps: list[tuple[Feature, ...]] = []
+    done: set[str] = set()
+
+    def add(declared: Feature) -> None:
+        if declared.name in done:
+            return
+        relatives = [other for other in wanted.values() if other.family is declared.family]
+        step = (declared,) if declared.family is None else tuple(relatives)
+        done.update(part.name for part in step)
+        for needed in dict.fromkeys(name for part in step for name in part.needs):
+            if needed in wanted:
+                add(wanted[needed])
+        steps.append(step)
+
+    for declared in wanted.values():
+        add(declared)
+    return tuple(steps)
+
+
+def _alone(name: str, family: FamilyFunction) -> RowFunction:
+    return lambda batch: family(batch, (name,))[0]
+
+
+def _of_requests(batch: CandidateBatch, names: tuple[str, ...]) -> Sequence[Array]:
+    """Features that all candidates of a request share: one table of them is repeated, and its columns are read."""
+    found = [of_request(batch.requests) for name in names if (of_request := FEATURES[name].of_request) is not None]
+    if len({values.dtype for values in found}) > 1:
+        return [batch.per_request(values) for values in found]
+    return list(batch.per_request(np.stack(found, axis=1)).T)
 
 
 def matrix(batch: CandidateBatch, names: tuple[str, ...]) -> Array:
@@ -136,6 +200,7 @@ def _register(declared: Feature) -> None:
     if declared.name in FEATURES:
         raise ConfigError(f"feature {declared.name!r}", "declared twice — choose another name")
     FEATURES[declared.name] = declared
+    _steps.cache_clear()
 
 
 def _first_line(function: Callable[..., Array]) -> str:

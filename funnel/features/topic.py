@@ -9,17 +9,19 @@ that day is over nobody knows a topic, and these features are 0 or what they are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from funnel.core.arrays import Array, Bools, Floats, Ints
+from funnel.core.arrays import Array, Bools, Floats, Ints, Longs, frozen
 from funnel.core.batch import CandidateBatch
 from funnel.core.world import PlatformView
-from funnel.features.counts import COUNT, smoothed_rate, totals
-from funnel.features.kernels import local_moves, topic_history, word_pairs
+from funnel.features.counts import COUNT, KindTables, smoothed_rate
+from funnel.features.kernels import local_moves, topic_histories, word_pairs
 from funnel.features.memo import once_per
-from funnel.features.registry import RowFunction, feature
+from funnel.features.registry import RowFunction, feature, member
+from funnel.features.viewer import viewer_totals
 
 LEARNT_H = 24.0  # of tweets from which topics are learnt
 TWEETS = 200_000  # of them at most, the first
@@ -91,28 +93,31 @@ def _communities(links: Array) -> Array:
     return home
 
 
-def _history(what: str, newest: int) -> RowFunction:
-    def compute(batch: CandidateBatch) -> Floats:
-        view, asked = batch.requests.view, batch.requests
-        learnt = topics(view)
-        if learnt is None or not learnt.count:
-            return np.zeros((len(batch), 3), np.float32)
-        index = view.events(what, by="viewer")
-        tweet_of_row = (
-            np.arange(view.tweets["author"].size, dtype=np.int32)
-            if what == "tweet"
-            else (view.impressions if what == "impression" else view.engagements)["tweet"]
-        )
-        offsets, words = view.words_of_tweet
-        found = topic_history(
-            batch.offsets, asked.viewer, np.minimum(asked.now_h, index.horizon_h), batch["original"],
-            index.offsets, index.time_h, index.row, tweet_of_row,
-            offsets, words.astype(np.int32, copy=False), learnt.of_word, learnt.count, newest,
-        )  # fmt: skip
-        found[~known(batch)] = 0.0
-        return found
+def _histories(batch: CandidateBatch, names: tuple[str, ...]) -> Sequence[Array]:
+    """[n, 3] for each member: all kinds in one walk over the viewers' events and the candidates' words."""
+    view, asked = batch.requests.view, batch.requests
+    learnt = topics(view)
+    if learnt is None or not learnt.count:
+        return [np.zeros((len(batch), 3), np.float32)] * len(names)
+    tables, tweet_of_row, newest = once_per(view, ("topic histories", names), lambda: _event_tables(view, names))
+    offsets, words = view.words_of_tweet
+    found = topic_histories(
+        batch.offsets, asked.viewer, np.minimum(asked.now_h, view.now_h), batch["original"],
+        tables.offsets, tables.times, tables.rows, tweet_of_row, newest,
+        offsets, words.astype(np.int32, copy=False), learnt.of_word, learnt.count,
+    )  # fmt: skip
+    unknown = ~known(batch)
+    if unknown.any():
+        found[:, unknown] = 0.0
+    return list(found)
 
-    return compute
+
+def _event_tables(view: PlatformView, names: tuple[str, ...]) -> tuple[KindTables, tuple[Array, ...], Longs]:
+    kinds = [_HISTORIES[name] for name in names]
+    tables = KindTables.of([view.events(what, by="viewer") for what, _ in kinds], [()] * len(kinds))
+    of_row = {"tweet": np.empty(0, np.int32), "impression": view.impressions["tweet"]}
+    tweets = tuple(frozen(of_row.get(what, view.engagements["tweet"])) for what, _ in kinds)
+    return tables, tweets, frozen(np.array([newest for _, newest in kinds], np.int64))
 
 
 def _column(name: str, at: int) -> RowFunction:
@@ -132,21 +137,18 @@ def _rate(what: str, at: int) -> RowFunction:
     return compute
 
 
-for _what in (*EVENTS, "tweet"):
-    feature(
-        f"internal.topic.{_what}",
+_HISTORIES = {f"internal.topic.{what}": (what, NEWEST) for what in (*EVENTS, "tweet")}  # kind, and how many count
+_HISTORIES["internal.topic.recent"] = ("impression", RECENT)
+for _name, (_what, _newest) in _HISTORIES.items():
+    _line = "The viewer's newest impressions" if _newest == RECENT else f"{_what} of the viewer"
+    member(
+        _histories,
+        _name,
         unit="count",
         group="internal",
         needs=("original",),
-        meaning=f"{_what} of the viewer about the tweet's topics: mean over its words, and most",
-    )(_history(_what, NEWEST))
-feature(
-    "internal.topic.recent",
-    unit="count",
-    group="internal",
-    needs=("original",),
-    meaning="The viewer's newest impressions about the tweet's topics: mean over its words, and most",
-)(_history("impression", RECENT))
+        meaning=f"{_line} about the tweet's topics: mean over its words, and most",
+    )
 
 for _what, _line in {
     "impression": "Tweets shown to the viewer",
@@ -180,8 +182,7 @@ for _what in ("favorite", "click", "dwell"):
 
 
 def _share(batch: CandidateBatch, what: str) -> Floats:
-    index = batch.requests.view.events(what, by="viewer")
-    everything = totals(index, batch.requests.viewer.astype(np.int64), batch.requests.now_h)[:, COUNT]
+    everything = viewer_totals(batch.requests, what)[:, COUNT]
     return smoothed_rate(batch[f"internal.topic.{what}"][:, 0], batch.per_request(everything))
 
 

@@ -6,6 +6,8 @@ Families are declared by loops; each line of `funnel list features` is one of th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from funnel.core.actions import ACTION_CODE
@@ -14,7 +16,7 @@ from funnel.core.batch import CandidateBatch
 from funnel.core.events import EventIndex
 from funnel.core.tables import QUOTE, REPLY, RETWEET
 from funnel.core.world import PlatformView
-from funnel.features.counts import COUNT, DECAYED, SINCE, column, rate_of, totals
+from funnel.features.counts import COUNT, DECAYED, RATE, SINCE, CountFamily, Kind
 from funnel.features.registry import FIXED, RowFunction, feature
 
 # Half-lives of the tweet aggregates: 30 minutes is the real-time default of the-algorithm's aggregates framework;
@@ -49,23 +51,6 @@ _SIZES = {
 }
 
 
-def _block(what: str, half_lives_h: tuple[float, ...]) -> RowFunction:
-    """[n, 2 + H] of the tweet that is read; a retweet's own events are added."""
-
-    def compute(batch: CandidateBatch) -> Floats:
-        index = batch.requests.view.events(what, by="tweet")
-        found = totals(index, batch["original"].astype(np.int64), batch.now_h, half_lives_h)
-        retweets = np.flatnonzero(batch["original"] != batch["tweet"])
-        if retweets.size:
-            own = totals(index, batch["tweet"][retweets].astype(np.int64), batch.now_h[retweets], half_lives_h)
-            since = np.minimum(found[retweets, SINCE], own[:, SINCE])
-            found[retweets] += own
-            found[retweets, SINCE] = since
-        return found
-
-    return compute
-
-
 def _written(name: str, dtype: type = np.float32) -> RowFunction:
     """A column of the tweet that is read."""
     return lambda batch: batch.requests.view.tweets[name][batch["original"]].astype(dtype)
@@ -83,76 +68,91 @@ def _drawn_rate(action: str) -> RowFunction:
     return compute
 
 
-def _answers(kind: int) -> RowFunction:
-    """Tweets of one kind whose parent is the tweet that is read, as events in time."""
+def _answers(kind: int) -> Callable[[PlatformView], EventIndex]:
+    """Tweets of one kind as events about their parent."""
 
     def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
         tweets = everything.tweets
         parent = np.where(tweets["kind"] == kind, tweets["parent"], np.int32(-1))
         return EventIndex.dense(parent, tweets["time_h"], parent.size)
 
-    def compute(batch: CandidateBatch) -> Floats:
-        view = batch.requests.view
-        index = view.shared(f"answers of kind {kind}", build).until(view.now_h)
-        return totals(index, batch["original"].astype(np.int64), batch.now_h)[:, COUNT]
-
-    return compute
+    return lambda view: view.shared(f"answers of kind {kind}", build).until(view.now_h)
 
 
-feature(
+_ANSWERS = {RETWEET: "retweets", REPLY: "replies", QUOTE: "quotes"}
+# Of the tweet that is read; a retweet's own events are added, but for what others wrote about it.
+EVENTS = CountFamily(
+    "tweet",
+    {
+        "impression": Kind((HALF_LIVES_H["24h"],), own_too=True),
+        **{
+            action: Kind(tuple(HALF_LIVES_H.values()) if action in DECAYED_ACTIONS else (), own_too=True)
+            for action in RATED_ACTIONS
+        },
+        **{line: Kind(index=_answers(kind)) for kind, line in _ANSWERS.items()},
+    },
+    lambda batch: (batch["original"], batch["tweet"]),
+)
+EVENTS.block(
     "internal.tweet.impression",
-    unit="mixed",
-    group="internal",
+    "impression",
     needs=("original",),
     meaning="Impressions of the tweet: count, hours since the last, decayed",
-)(_block("impression", (HALF_LIVES_H["24h"],)))
-feature(
+)
+EVENTS.column(
     "tweet.impression.count",
+    "impression",
+    COUNT,
     unit="count",
     group="tweet",
-    needs=("internal.tweet.impression",),
+    needs=("original",),
     meaning="Times the tweet was shown to anybody",
-)(column("internal.tweet.impression", COUNT))
-feature(
+)
+EVENTS.column(
     "tweet.impression.decayed_24h",
+    "impression",
+    DECAYED,
     unit="count",
     group="tweet",
-    needs=("internal.tweet.impression",),
+    needs=("original",),
     meaning="Impressions of the tweet, half-life 24 h",
-)(column("internal.tweet.impression", DECAYED))
+)
 
 for _action in RATED_ACTIONS:
-    _lives = HALF_LIVES_H if _action in DECAYED_ACTIONS else {}
-    _name = f"internal.tweet.{_action}"
-    feature(
-        _name,
-        unit="mixed",
-        group="internal",
+    EVENTS.block(
+        f"internal.tweet.{_action}",
+        _action,
         needs=("original",),
         meaning=f"{_action} on the tweet: count, hours since the last, decayed",
-    )(_block(_action, tuple(_lives.values())))
-    feature(
+    )
+    EVENTS.column(
         f"tweet.{_action}.count",
+        _action,
+        COUNT,
         unit="count",
         group="tweet" if _action in COUNTED_ACTIONS else "internal",
-        needs=(_name,),
+        needs=("original",),
         meaning=f"{_action} on the tweet",
-    )(column(_name, COUNT))
-    feature(
+    )
+    EVENTS.column(
         f"tweet.{_action}.rate",
+        _action,
+        RATE,
         unit="rate",
         group="tweet",
-        needs=(f"tweet.{_action}.count", "tweet.impression.count"),
+        needs=("original",),
         meaning=f"{_action} per impression of the tweet, smoothed",
-    )(rate_of(f"tweet.{_action}.count", "tweet.impression.count"))
-    for _at, _life in enumerate(_lives):
-        feature(
+    )
+    for _at, _life in enumerate(HALF_LIVES_H if _action in DECAYED_ACTIONS else ()):
+        EVENTS.column(
             f"tweet.{_action}.decayed_{_life}",
+            _action,
+            DECAYED + _at,
             unit="count",
             group="tweet",
-            needs=(_name,),
+            needs=("original",),
             meaning=f"{_action} on the tweet, half-life {_life}",
-        )(column(_name, DECAYED + _at))
+        )
 
 for _action in ("favorite", "retweet", "reply", "click", "profile_click", "negative_feedback"):
     feature(
@@ -162,22 +162,26 @@ for _action in ("favorite", "retweet", "reply", "click", "profile_click", "negat
         needs=(f"tweet.{_action}.count", "tweet.impression.count", f"author.{_action}.rate"),
         meaning=f"{_action} per impression of the tweet, drawn towards the author's rate",
     )(_drawn_rate(_action))
-for _kind, _line in {RETWEET: "Retweets", REPLY: "Replies", QUOTE: "Quotes"}.items():
-    feature(
-        f"tweet.written_{_line.lower()}.count",
+for _line in _ANSWERS.values():
+    EVENTS.column(
+        f"tweet.written_{_line}.count",
+        _line,
+        COUNT,
         unit="count",
         group="tweet",
         needs=("original",),
-        meaning=f"{_line} of the tweet that anybody wrote, in the timeline or elsewhere",
-    )(_answers(_kind))
+        meaning=f"{_line.capitalize()} of the tweet that anybody wrote, in the timeline or elsewhere",
+    )
 
-feature(
+EVENTS.column(
     "tweet.favorite.since_h",
+    "favorite",
+    SINCE,
     unit="h",
     group="tweet",
-    needs=("internal.tweet.favorite",),
+    needs=("original",),
     meaning="Hours since the last favourite, 720 if there is none",
-)(column("internal.tweet.favorite", SINCE))
+)
 
 for _name, _line in _FLAGS.items():
     feature(f"tweet.{_name}", unit="flag", group="tweet", rule=FIXED, needs=("original",), meaning=_line)(

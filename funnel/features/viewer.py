@@ -6,7 +6,7 @@ import numpy as np
 
 from funnel.core.arrays import Array, Floats
 from funnel.core.batch import Requests
-from funnel.features.counts import COUNT, DECAYED, SINCE, follow_events, smoothed_rate, totals
+from funnel.features.counts import COUNT, DECAYED, RATE, SINCE, CountFamily, Kind, follow_events, smoothed_rate
 from funnel.features.memo import once_per
 from funnel.features.registry import FIXED, RequestFunction, request_feature
 
@@ -25,21 +25,37 @@ VIEWER_ACTIONS = (
 )
 
 
-def _totals(requests: Requests, what: str) -> Floats:
-    def count() -> Floats:
-        index = requests.view.events(what, by="viewer")
-        half_lives_h = (DAY_H,) if what in DECAYED_EVENTS else ()
-        return totals(index, requests.viewer.astype(np.int64), requests.now_h, half_lives_h)
+EVENTS = CountFamily(
+    "viewer",
+    {
+        **{
+            what: Kind((DAY_H,) if what in DECAYED_EVENTS else ())
+            for what in ("impression", *VIEWER_ACTIONS, "tweet", "public")
+        },
+        "following": Kind(index=lambda view: follow_events(view, by="follower")),
+        "followers": Kind(index=lambda view: follow_events(view, by="followee")),
+    },
+    lambda batch: (batch.viewer, batch.viewer),
+)
+_AT = {what: place for place, what in enumerate(EVENTS.kinds)}
 
-    return once_per(requests, ("viewer", what), count)
+
+def viewer_totals(requests: Requests, what: str) -> Floats:
+    """float32 [R, WIDTH]: the viewer's events of a kind: count, hours since the last, decayed, per impression."""
+
+    def count() -> Floats:
+        viewer = requests.viewer
+        block = EVENTS.totals(requests.view, viewer, viewer, requests.now_h)
+        block[:, :, RATE] = smoothed_rate(block[:, :, COUNT], block[_AT["impression"], :, COUNT])
+        return block
+
+    block: Floats = once_per(requests, "viewer totals", count)
+    found: Floats = block[_AT[what]]
+    return found
 
 
 def _column(what: str, at: int) -> RequestFunction:
-    return lambda requests: _totals(requests, what)[:, at]
-
-
-def _rate(what: str) -> RequestFunction:
-    return lambda requests: smoothed_rate(_totals(requests, what)[:, COUNT], _totals(requests, "impression")[:, COUNT])
+    return lambda requests: viewer_totals(requests, what)[:, at]
 
 
 for _what in DECAYED_EVENTS:
@@ -61,7 +77,7 @@ for _what in VIEWER_ACTIONS:
         unit="rate",
         group="viewer",
         meaning=f"{_what} of the viewer per tweet shown, smoothed",
-    )(_rate(_what))
+    )(_column(_what, RATE))
 
 
 request_feature(
@@ -72,16 +88,8 @@ request_feature(
 )(_column("impression", SINCE))
 
 
-@request_feature("viewer.following", unit="count", group="viewer")
-def following(requests: Requests) -> Floats:
-    """Accounts that the viewer follows."""
-    return _follows(requests, by="follower")
-
-
-@request_feature("viewer.followers", unit="count", group="viewer")
-def followers(requests: Requests) -> Floats:
-    """Followers of the viewer."""
-    return _follows(requests, by="followee")
+for _what, _line in {"following": "Accounts that the viewer follows", "followers": "Followers of the viewer"}.items():
+    request_feature(f"viewer.{_what}", unit="count", group="viewer", meaning=_line)(_column(_what, COUNT))
 
 
 @request_feature("viewer.account_age_h", unit="h", group="viewer", rule=FIXED)
@@ -89,8 +97,3 @@ def account_age_h(requests: Requests) -> Floats:
     """Age of the viewer's account."""
     created: Array = requests.view.users["created_h"][requests.viewer]
     return (requests.now_h - created).astype(np.float32)
-
-
-def _follows(requests: Requests, *, by: str) -> Floats:
-    index = follow_events(requests.view, by=by)
-    return totals(index, requests.viewer.astype(np.int64), requests.now_h)[:, COUNT]

@@ -194,3 +194,38 @@ def test_unknown_pairs_have_a_score(batch: CandidateBatch) -> None:
     loner = np.array([USERS - 1], np.int32)  # follows nobody and has no events
     scores = affinity.pair_scores(batch.requests.view, loner, np.array([0], np.int32), np.array([30.0]))
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if FEATURES[name].family is not None])
+def test_a_feature_of_a_family_is_the_same_alone_and_together(batch: CandidateBatch, name: str) -> None:
+    alone = hydrate(batch.only(("tweet",)), [name])
+    assert alone[name].tobytes() == batch[name].tobytes()
+
+
+def test_totals_of_pairs_are_the_same_for_a_whole_request_and_for_each_candidate(batch: CandidateBatch) -> None:
+    view, author = batch.requests.view, batch["author"]
+    together = affinity.pair_totals(view, batch.viewer, author, batch.now_h)
+    assert together[:, :, 0].max() >= 2
+    for row in range(len(batch)):
+        at = slice(row, row + 1)
+        each = affinity.pair_totals(view, batch.viewer[at], author[at], batch.now_h[at])
+        assert each.tobytes() == together[at].tobytes()
+
+
+def test_totals_of_pairs_are_those_of_the_index_also_where_a_viewer_knows_many_more_authors_than_are_asked() -> None:
+    view = mini_view(assets=assets())
+    known = view.events("impression", by="viewer_author")
+    assert known.keys is not None
+    viewer, author = (known.keys >> 32).astype(np.int32), (known.keys & 0xFFFFFFFF).astype(np.int32)
+    assert np.bincount(viewer).max() > 8  # beyond which a single candidate searches instead of walking
+    now_h = np.full(viewer.size, view.now_h)
+    found = affinity.pair_totals(view, viewer, author, now_h)[:, affinity.PAIR_EVENTS.index("impression"), 0]
+    single = np.array(
+        [
+            affinity.pair_totals(view, viewer[i : i + 1], author[i : i + 1], now_h[:1])[0, :, 0]
+            for i in range(viewer.size)
+        ]
+    )[:, affinity.PAIR_EVENTS.index("impression")]
+    counted = known.count(np.arange(viewer.size), now_h)
+    assert np.array_equal(found, counted)
+    assert np.array_equal(single, counted)
