@@ -15,6 +15,7 @@ from funnel.core.actions import ACTIONS, PUSH_ACTIONS
 from funnel.core.arrays import Array, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.events import Adjacency
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import key, stream
 from funnel.core.tables import RETWEET
@@ -26,6 +27,7 @@ from synthetic.future import MadeFuture
 from synthetic.labels import Labeller, deserved_user_labels, is_sensitive, tweet_label_table, user_label_table
 from synthetic.log import early_feedback, write_log
 from synthetic.notification_log import as_sent, choose_notifications, early_settings, write_notifications
+from synthetic.notified_future import NotifiedFuture
 from synthetic.notifying import calibrated_intercepts, draw_notice
 from synthetic.people import People, make_people
 from synthetic.settings import NotificationRates, Notified, Rates, Utility
@@ -197,9 +199,14 @@ class Generated:
         """The truth of a world that this builder made; None if it is not there."""
         return ResponseModel(data, Truth.of(truth)) if truth else None
 
-    def future(self, data: WorldTables, truth: Mapping[str, Array], *, seed: int) -> Future:
-        """How a world that this builder made goes on."""
-        return MadeFuture(data, truth, seed=seed)
+    def future(
+        self, data: WorldTables, truth: Mapping[str, Array], *, seed: int, product: Product = TIMELINE
+    ) -> Future | None:
+        """How a world that this builder made goes on with one product alone; None if nobody knows that."""
+        timeline = MadeFuture(data, truth, seed=seed)
+        if product.name == TIMELINE.name or timeline.of(product) is None:
+            return timeline.of(product)
+        return NotifiedFuture(timeline, arms=self._arms, seed=seed)
 
     @property
     def _end_h(self) -> float:

@@ -33,9 +33,9 @@ from synthetic.pages import fill_pages
 from synthetic.people import People
 
 WINDOW_H = 48.0
-_POPULARITY_HALF_LIFE_H = 8.0
+POPULARITY_HALF_LIFE_H = 8.0
 _POPULAR_SHARE, _POPULAR_LEAST = 0.01, 30  # size of the popular pool, among the public tweets of the window
-_MEMORY = 96  # tweets last shown to a viewer, about four pages
+MEMORY = 96  # tweets last shown to a viewer, about four pages
 LAST_MOMENT_H = 0.25  # before the end, so that reactions fall inside the world
 _SECONDS_A_PLACE, _SECONDS_TO_REACT = 4.0, 20.0
 _HOUR_S = 3600.0
@@ -127,7 +127,7 @@ def write_log(
     return _tables(_Shown(*map(np.concatenate, zip(*hours, strict=True))), tweets["author"], before, seed)
 
 
-def fresh_state(users: int, tweet_count: int, memory: int = _MEMORY) -> PolicyState:
+def fresh_state(users: int, tweet_count: int, memory: int = MEMORY) -> PolicyState:
     """The state before the first hour; memory: how many tweets shown to a viewer are not shown again."""
     return PolicyState(
         newest=np.full(users, -1, np.int32),
@@ -150,7 +150,7 @@ def previous_by_author(author: Ints) -> Ints:
     return out
 
 
-def pools_at(state: PolicyState, time_h: Doubles, public: Bools, hour: int) -> tuple[Ints, Ints]:
+def pools_at(state: PolicyState, time_h: Doubles, public: Bools, hour: float) -> tuple[Ints, Ints]:
     """(popular, public) int32: tweets of the window before the hour begins."""
     low, high = np.searchsorted(time_h, (hour - WINDOW_H, hour))
     recent = (low + np.flatnonzero(public[low:high])).astype(np.int32)
@@ -191,7 +191,7 @@ def _remember(state: PolicyState, shown: _Shown, author: Ints, users: int) -> No
 
 def count_public(state: PolicyState, tweet: Ints, times: Array) -> None:
     """Take in an hour's public engagement: what came before weighs less from now on."""
-    state.popularity *= np.float32(0.5 ** (1.0 / _POPULARITY_HALF_LIFE_H))
+    state.popularity *= np.float32(0.5 ** (1.0 / POPULARITY_HALF_LIFE_H))
     np.add.at(state.popularity, tweet, times.astype(np.float32))
 
 

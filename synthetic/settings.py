@@ -135,7 +135,7 @@ class Notified:
     night: Weight = 2.5
     """Lost on opening in the dead of night; half as much is added to each sign of annoyance."""
     fatigue: Weight = 0.5
-    """Lost on opening for each e-fold of notifications received lately (plus one), and added to each sign of annoyance."""
+    """Lost on opening for each e-fold of notifications received lately (plus one); added to each sign of annoyance."""
     stale: Weight = 1.0
     """Lost on opening if the viewer was shown the tweet before, in the timeline or by a notification."""
     annoyance: Weight = 0.5
