@@ -134,16 +134,19 @@ def _check_causality(tables: Tables, counts: Mapping[str, int], where: str) -> N
     _refuse(
         f"{where}, follows.followee", follows["followee"], follows["followee"] == follows["follower"], "follows itself"
     )
-    for name in ("impressions", "engagements"):
+    for name in ("impressions", "engagements", "notifications", "notification_actions"):
         if counts[name]:
             events = tables[name]
             early = events["time_h"] < tweets["time_h"][events["tweet"]]
             _refuse(f"{where}, {name}.time_h", events["time_h"], early, "is before its tweet was written")
     if counts["impressions"]:
-        _check_log(tables["impressions"], tables["engagements"], where)
+        _check_pages(tables["impressions"], where)
+    for shown, done in (("impressions", "engagements"), ("notifications", "notification_actions")):
+        if counts[shown] and counts[done]:
+            _check_causes(tables[shown], tables[done], f"{where}, {done}")
 
 
-def _check_log(impressions: Mapping[str, Array], engagements: Mapping[str, Array], where: str) -> None:
+def _check_pages(impressions: Mapping[str, Array], where: str) -> None:
     request = impressions["request"]
     starts = np.flatnonzero(_with_first(np.diff(request) != 0, first=True))
     order = np.argsort(request[starts], kind="stable")
@@ -154,15 +157,18 @@ def _check_log(impressions: Mapping[str, Array], engagements: Mapping[str, Array
             f"{where}, impressions.request, row {row}",
             f"page {request[row]} goes on here; rows of a page stand together",
         )
+
+
+def _check_causes(impressions: Mapping[str, Array], engagements: Mapping[str, Array], where: str) -> None:
     rows = np.flatnonzero(engagements["impression"] >= 0)
     cause = engagements["impression"][rows]
     for column in ("viewer", "tweet"):
         differs = np.zeros(engagements["viewer"].size, np.bool_)
         differs[rows] = impressions[column][cause] != engagements[column][rows]
-        _refuse(f"{where}, engagements.impression", engagements["impression"], differs, f"is of another {column}")
+        _refuse(f"{where}.impression", engagements["impression"], differs, f"is of another {column}")
     late = np.zeros(engagements["viewer"].size, np.bool_)
     late[rows] = impressions["time_h"][cause] > engagements["time_h"][rows]
-    _refuse(f"{where}, engagements.impression", engagements["impression"], late, "was shown after the engagement")
+    _refuse(f"{where}.impression", engagements["impression"], late, "was shown after the engagement")
 
 
 def _with_first(differs: Bools, *, first: bool = False) -> Bools:

@@ -22,11 +22,13 @@ from funnel import world_cache
 from funnel.checks import check_tables
 from funnel.core.arrays import Array
 from funnel.core.errors import ConfigError, DataError, nearest
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.tables import TABLES
 from funnel.core.world import (
     Columns,
     Future,
+    KnowsProducts,
     Oracle,
     PlatformView,
     RendersTexts,
@@ -113,6 +115,12 @@ class World:
         """The truth, or None if nobody knows it. Only `funnel.simulate` and `funnel.evaluate` ask."""
         builder, truth = self._made_by
         return builder.oracle(self.tables, truth) if builder is not None else None
+
+    def oracle_of(self, product: Product) -> Oracle | None:
+        """The truth about what viewers do with a product, or None if nobody knows it; see `oracle`."""
+        if product is TIMELINE or self.oracle is None:
+            return self.oracle
+        return self.oracle.of(product) if isinstance(self.oracle, KnowsProducts) else None
 
     def future(self, *, seed: int) -> Future | None:
         """How this world goes on after its end, or None if nobody knows its truth."""

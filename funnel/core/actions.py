@@ -1,4 +1,4 @@
-"""What a viewer can do with a tweet: the one list of actions that everything iterates.
+"""What a viewer can do with a tweet, and with a notification of one: the lists of actions that everything iterates.
 
 The ten actions with `heavy=True` are the heads of the heavy ranker as published in
 twitter/the-algorithm-ml, projects/home/recap/README.md (April 2023). The others are what the
@@ -47,3 +47,18 @@ HEAVY_ACTIONS: tuple[str, ...] = tuple(action.name for action in ACTIONS if acti
 
 # Actions by which a viewer publicly engages with a tweet: what the light ranker and the graphs count.
 PUBLIC_ACTIONS: tuple[str, ...] = ("favorite", "retweet", "reply")
+
+# What can be done with a recommended notification of a tweet. The labels of the published heavy ranker
+# (twitter/the-algorithm, pushservice/src/main/python/models/heavy_ranking/README.md) are `oonc`, "open or click in the
+# notification tab", `engage` given that, and the dislike in the tab, for which both labels do not count.
+PUSH_ACTIONS: tuple[Action, ...] = (
+    Action("oonc", "opens the notification, or clicks it in the notification tab", heavy=True),
+    Action("open", "opens it from the lock screen", within="oonc"),
+    Action("ntab_click", "clicks it later, in the notification tab", within="oonc"),
+    Action("engage", "likes, retweets or answers the tweet, once there", heavy=True, within="oonc"),
+    Action("dismiss", "wipes it away", negative=True),
+    Action("dislike", "asks in the notification tab for fewer of the kind", negative=True),
+    Action("turn_off", "turns recommended notifications off", negative=True),
+)
+PUSH_ACTION_NAMES: tuple[str, ...] = tuple(action.name for action in PUSH_ACTIONS)
+PUSH_ACTION_CODE: dict[str, int] = {name: code for code, name in enumerate(PUSH_ACTION_NAMES)}

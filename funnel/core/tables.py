@@ -23,6 +23,10 @@ FEEDBACK_KINDS: tuple[str, ...] = ("see_fewer", "block", "mute", "report", "mute
 FOLLOWED, POPULAR, EXPLORED, RECONSTRUCTED, SERVED = range(5)
 LOG_ARMS: tuple[str, ...] = ("followed", "popular", "explored", "reconstructed", "served")
 
+# Why a notification was sent: somebody whom the viewer follows wrote the tweet, or engaged with it, or neither.
+FIRST_DEGREE, SOCIAL_PROOF, RECOMMENDED = range(3)
+NOTIFICATION_KINDS: tuple[str, ...] = ("first_degree", "social_proof", "recommended")
+
 # What the platform's models and people attach to tweets and accounts; names as in twitter/the-algorithm,
 # visibilitylib/…/models/{TweetSafetyLabel,UserLabel}.scala.
 TWEET_LABELS: tuple[str, ...] = (
@@ -184,6 +188,43 @@ TABLES: dict[str, Table] = {
         sorted_by=("time_h",),
         required=False,
     ),
+    "notifications": Table(
+        "which tweets were recommended by notification to whom, in order of time",
+        {
+            "viewer": Column("int32", "who was notified", refers="users"),
+            "tweet": Column("int32", "of which tweet", refers="tweets"),
+            "time_h": Column("float64", "when"),
+            "kind": Column("int8", "why (NOTIFICATION_KINDS)", low=0, high=len(NOTIFICATION_KINDS) - 1),
+            "arm": Column("int8", "part of the logging policy that chose it (LOG_ARMS)", low=0, high=4),
+            "propensity": Column(
+                "float32", "probability that the policy chose it; NaN if unknown", missing=True, low=0, high=1
+            ),
+        },
+        sorted_by=("time_h",),
+        required=False,
+    ),
+    "notification_actions": Table(
+        "what viewers did with notifications, in order of time",
+        {
+            "viewer": Column("int32", "who did it", refers="users"),
+            "tweet": Column("int32", "the tweet it was about", refers="tweets"),
+            "action": Column("int8", "code of funnel.core.actions.PUSH_ACTIONS", low=0, high=127),
+            "time_h": Column("float64", "when"),
+            "impression": Column("int32", "the notification that led to it", refers="notifications"),
+        },
+        sorted_by=("time_h",),
+        required=False,
+    ),
+    "notification_settings": Table(
+        "who turned recommended notifications off or on, in order of time; they are on for whoever never did",
+        {
+            "user": Column("int32", "who", refers="users"),
+            "allowed": Column("bool", "on from now on"),
+            "time_h": Column("float64", "when"),
+        },
+        sorted_by=("time_h",),
+        required=False,
+    ),
     "tweet_labels": Table(
         "safety labels of tweets, in order of time (with the labeller's errors)",
         {
@@ -226,7 +267,17 @@ TABLES: dict[str, Table] = {
     ),
 }
 # Tables whose rows are events: a view at a moment sees the rows before it, which are a prefix.
-EVENT_TABLES: tuple[str, ...] = ("tweets", "impressions", "engagements", "feedback", "tweet_labels", "user_labels")
+EVENT_TABLES: tuple[str, ...] = (
+    "tweets",
+    "impressions",
+    "engagements",
+    "feedback",
+    "notifications",
+    "notification_actions",
+    "notification_settings",
+    "tweet_labels",
+    "user_labels",
+)
 
 
 def numpy_type(dtype: str) -> np.dtype[np.generic]:

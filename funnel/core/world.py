@@ -16,11 +16,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
-from funnel.core.actions import ACTION_CODE, ACTION_NAMES, PUBLIC_ACTIONS
+from funnel.core.actions import ACTION_CODE, ACTION_NAMES, PUBLIC_ACTIONS, PUSH_ACTION_CODE
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs, frozen
 from funnel.core.errors import ContractError, NotFittedError, nearest
 from funnel.core.events import Adjacency, EventIndex
 from funnel.core.kernels.grouping import pair_keys
+from funnel.core.products import Product
 from funnel.core.progress import Progress
 from funnel.core.tables import EVENT_TABLES, FEEDBACK_KINDS, TABLES, completed, numpy_type
 
@@ -28,6 +29,7 @@ Columns: TypeAlias = Mapping[str, Array]
 T = TypeVar("T")
 
 _EVENT_KEYS = ("tweet", "viewer", "author", "viewer_author", "viewer_tweet")
+_TABLES_OF_EVENTS = ("tweet", "impression", "notification", "notification_setting", "tweet_label", "user_label")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class RendersTexts(Protocol):
 
 
 class Oracle(Protocol):
-    """What viewers would really do. Arrays of one length n; actions in the order of ACTIONS."""
+    """What viewers would really do. Arrays of one length n; actions in the order of the product's, mostly ACTIONS."""
 
     def probabilities(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles) -> Floats:
         """float32 [n, A]: probability of each action if the tweet is shown at that place of the page."""
@@ -93,8 +95,19 @@ class Oracle(Protocol):
     def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
         """bool [n, A]: what the viewer does; a pure function of (seed, viewer, tweet, place, moment)."""
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
-        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, which is not engagement."""
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None) -> Floats:
+        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, which is not engagement.
+
+        now_h: when, for products where it matters (a notification at night); the world's end if not given.
+        """
+
+
+@runtime_checkable
+class KnowsProducts(Protocol):
+    """An oracle that knows what viewers would do with other products than the timeline."""
+
+    def of(self, product: Product) -> Oracle | None:
+        """The truth about a product, actions in its order; None if nobody knows it."""
 
 
 Rows: TypeAlias = Mapping[str, Mapping[str, Array]]
@@ -284,9 +297,13 @@ class WorldTables:
             given = np.flatnonzero(table["kind"] == FEEDBACK_KINDS.index(what)).astype(np.int32)
             user, tweet, author, time_h = (table[name][given] for name in ("user", "tweet", "author", "time_h"))
             return user, tweet, author, time_h, given + np.int32(first)
+        if what == "notification_setting":
+            changed, none = table["user"], np.full(table["user"].size, -1, np.int32)
+            return changed, none, changed, table["time_h"], None
         rows: Ints | None = None
-        if what != "impression":
-            codes = [ACTION_CODE[name] for name in (PUBLIC_ACTIONS if what == "public" else (what,))]
+        if what not in ("impression", "notification"):
+            code_of = PUSH_ACTION_CODE if what in PUSH_ACTION_CODE else ACTION_CODE
+            codes = [code_of[name] for name in (PUBLIC_ACTIONS if what == "public" else (what,))]
             rows = np.flatnonzero(np.isin(table["action"], codes)).astype(np.int32)
         viewer, tweet, time_h = (
             table[name] if rows is None else table[name][rows] for name in ("viewer", "tweet", "time_h")
@@ -330,13 +347,15 @@ class WorldTables:
 
 def _table_of(what: str) -> str:
     """The table of the events called `what`."""
-    if what in ("tweet", "impression", "tweet_label", "user_label"):
+    if what in _TABLES_OF_EVENTS:
         return f"{what}s"
+    if what in PUSH_ACTION_CODE:
+        return "notification_actions"
     if (what in FEEDBACK_KINDS and what not in ACTION_CODE) or what in ("block", "mute"):
         return "feedback"
     if what in ACTION_CODE or what == "public":
         return "engagements"
-    known = ("tweet", "impression", "tweet_label", "user_label", "public", *ACTION_NAMES, *FEEDBACK_KINDS)
+    known = (*_TABLES_OF_EVENTS, "public", *ACTION_NAMES, *FEEDBACK_KINDS, *PUSH_ACTION_CODE)
     raise ContractError(f"events({what!r})", f"unknown kind of event — {nearest(what, known)}")
 
 
@@ -390,6 +409,29 @@ class PlatformView:
         return self._before("feedback")
 
     @cached_property
+    def notifications(self) -> Columns:
+        """Recommended notifications sent before now."""
+        return self._before("notifications")
+
+    @cached_property
+    def notification_actions(self) -> Columns:
+        """What was done with notifications before now."""
+        return self._before("notification_actions")
+
+    @cached_property
+    def notification_settings(self) -> Columns:
+        """Who turned recommended notifications off or on before now."""
+        return self._before("notification_settings")
+
+    def shown(self, product: Product) -> Columns:
+        """What a product showed before now: its log of impressions."""
+        return self._before(product.shown)
+
+    def done(self, product: Product) -> Columns:
+        """What viewers did before now with what a product showed."""
+        return self._before(product.done)
+
+    @cached_property
     def tweet_labels(self) -> Columns:
         """Safety labels attached to tweets before now."""
         return self._before("tweet_labels")
@@ -437,8 +479,9 @@ class PlatformView:
         """Events of one kind grouped by "tweet", "viewer", "author" (of the tweet), "viewer_author" or "viewer_tweet".
 
         what: an action's name, "public" (any of PUBLIC_ACTIONS), "impression", "tweet" (the writing of one, by
-        author), a kind of feedback ("see_fewer", "block", "mute", "mute_keyword"; by "viewer" or "viewer_author"), or
-        "tweet_label" (by "tweet") and "user_label" (by "author").
+        author), a kind of feedback ("see_fewer", "block", "mute", "mute_keyword"; by "viewer" or "viewer_author"),
+        "notification" and the names of PUSH_ACTIONS, "notification_setting" (by "viewer"), or "tweet_label" (by
+        "tweet") and "user_label" (by "author").
         Pairs are looked up by `pair_keys(viewer, author)`. `row` of the index points into the table of the events.
         """
         known = self._events.get((what, by))

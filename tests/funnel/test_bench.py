@@ -112,8 +112,9 @@ def test_the_noise_is_the_distance_from_the_quickest_to_the_middle_round() -> No
 
 
 def _on_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = tiny()  # loaded before `load` is replaced
     for module in (speed, quality):
-        monkeypatch.setattr(module.World, "load", staticmethod(lambda *_, **__: tiny()))
+        monkeypatch.setattr(module.World, "load", staticmethod(lambda *_, **__: world))
         monkeypatch.setattr(module, "load_funnel", lambda *_, **__: cheap())
 
 
