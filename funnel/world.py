@@ -123,7 +123,7 @@ class World:
         return self.oracle.of(product) if isinstance(self.oracle, KnowsProducts) else None
 
     def future(self, *, seed: int) -> Future | None:
-        """How this world goes on after its end, or None if nobody knows its truth."""
+        """How this world goes on after its end, or None if nobody knows its truth; it may know of products."""
         builder, truth = self._made_by
         go_on: Callable[..., Future] | None = getattr(builder, "future", None)
         return go_on(self.tables, truth, seed=seed) if go_on is not None and truth else None
