@@ -71,7 +71,9 @@ ProductOption = Annotated[
 ]
 BesideOption = Annotated[
     str | None,
-    typer.Option("--beside", help="A funnel of another product that serves the same people; none: nobody is served."),
+    typer.Option(
+        "--beside", help="A funnel of another product that serves the same people; each sees the other's log."
+    ),
 ]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Also write the table to this file as CSV.")]
 ViewerOption = Annotated[int, typer.Option("--viewer", help="The viewer's number.")]
@@ -129,8 +131,7 @@ def simulate(
     if days is not None:
         assert out is not None
         pipeline = _loaded(funnel, loaded, set_, product)
-        beside = _beside(None, pipeline)
-        _live(pipeline, out, progress, as_json=as_json, days=days, seed=seed, micro_batch=micro_batch, beside=beside)
+        _live(pipeline, out, progress, as_json=as_json, days=days, seed=seed, micro_batch=micro_batch, beside=None)
         return
     meta = loaded.meta
     at_h = ask.moment(at, meta)
@@ -190,18 +191,9 @@ def loop(
     pipeline = _loaded(funnel, loaded, set_, product)
     _live(
         pipeline, out, progress, as_json=as_json, days=days, seed=seed, viewers_per_day=viewers_per_day,
-        retrain_every_days=retrain_every_days, micro_batch=micro_batch, beside=_beside(beside, pipeline),
+        retrain_every_days=retrain_every_days, micro_batch=micro_batch,
+        beside=None if beside is None else _loaded(beside, loaded, None),
     )  # fmt: skip
-
-
-def _beside(name: str | None, pipeline: Funnel) -> Funnel | None:
-    """The funnel that serves the same people meanwhile: the one named (`none`: nobody), or what the product says."""
-    chosen = name if name is not None else pipeline.product.meanwhile
-    if chosen is None or chosen == "none":
-        return None
-    from funnel.compose import load_funnel
-
-    return load_funnel(chosen, pipeline.world)
 
 
 def _live(

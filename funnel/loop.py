@@ -10,10 +10,10 @@
 
 A day has ticks of an hour. At a tick's moment whoever comes is served a page, from what the platform has seen before
 it; the reactions, and all that is written, fall between it and the next. A page of notifications has one tweet or none,
-and its log is `notifications`; meanwhile people read timelines of another funnel, or write without reading. At midnight
-interests drift, people join, the batch jobs run on everything so far and, when told, every stage that learns is fitted
-again. A day's folder is renamed into place when it is whole, and the next day depends on nothing but such folders: a
-run that was interrupted goes on after its last finished day and ends with the same bytes.
+and its log is `notifications`; meanwhile people read timelines as they always did, or those of a funnel beside. At
+midnight interests drift, people join, the batch jobs run on everything so far and, when told, every stage that learns
+is fitted again. A day's folder is renamed into place when it is whole, and the next day depends on nothing but such
+folders: a run that was interrupted goes on after its last finished day and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ MANIFEST, METRICS, LINES = "manifest.json", "metrics.json", "metrics.jsonl"
 RUNNING, COMPLETE = "running", "complete"
 _PAGE_COLUMNS = ("in_network", "age_h", "value", "score")
 _TOP_SHARE = 0.01
+_TO_PRODUCT = " to notifications — use a generated world"
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,7 @@ def loop_to(
     """
     began = time.perf_counter()
     _check(days, viewers_per_day, retrain_every_days, micro_batch)
-    future = funnel.world.future(seed=seed)
-    if future is None:
-        raise ConfigError(
-            f"world {funnel.world.name!r}", "wants a world with truth: nobody knows how people here react"
-        )
-    services = _services(funnel, beside, future, viewers_per_day)
+    future, services = _services(funnel, beside, seed, viewers_per_day)
     manifest = _manifest(funnel, beside, seed, viewers_per_day, retrain_every_days)
     _claim(out, manifest)
     for service in services:
@@ -147,25 +143,34 @@ def loop_to(
     return LoopRun(out, complete, rows, time.perf_counter() - began, resumed)
 
 
-def _services(funnel: Funnel, beside: Funnel | None, future: Future, per_day: float | None) -> tuple[_Service, ...]:
-    """The funnels at work, the first the one that the run is about; ConfigError if nobody knows how people react."""
-    if beside is not None and beside.product is funnel.product:
+def _services(
+    funnel: Funnel, beside: Funnel | None, seed: int, per_day: float | None
+) -> tuple[Future, tuple[_Service, ...]]:
+    """(how the world goes on, the funnels at work, the first the one that the run is about).
+
+    ConfigError if nobody knows how people react.
+    """
+    world = funnel.world
+    if beside is None:
+        alone = world.future(seed=seed, product=funnel.product)
+        if alone is None:
+            what = "wants a world with truth: nobody knows how people here react"
+            raise ConfigError(f"world {world.name!r}", what + ("" if funnel.product is TIMELINE else _TO_PRODUCT))
+        return alone, (_Service(funnel, alone, per_day=per_day),)
+    if beside.product is funnel.product:
         what = f"makes {beside.product.pages}, as {funnel.name!r} does — only another product can be served beside"
         raise ConfigError(f"--beside {beside.name}", what)
-    found = [_Service(funnel, _future_of(funnel, future), per_day=per_day)]
-    if beside is not None:
-        found.append(_Service(beside, _future_of(beside, future), mark=f"_{beside.product.name}"))
-    return tuple(found)
-
-
-def _future_of(funnel: Funnel, future: Future) -> Future:
-    if funnel.product is TIMELINE:
-        return future
-    known = future.of(funnel.product) if isinstance(future, FutureOfProducts) else None
-    if known is None:
-        what = f"does not know how people react to {funnel.product.shown} — use a generated world"
-        raise ConfigError(f"world {funnel.world.name!r}", what)
-    return known
+    future = world.future(seed=seed)
+    found: list[_Service] = []
+    for one in (funnel, beside):
+        own = future.of(one.product) if isinstance(future, FutureOfProducts) else None
+        if future is None or own is None:
+            what = "wants a world with truth: nobody knows how people here react" + _TO_PRODUCT
+            raise ConfigError(f"world {world.name!r}", what)
+        main = one is funnel
+        found.append(_Service(one, own, "" if main else f"_{one.product.name}", per_day if main else None))
+    assert future is not None
+    return future, tuple(found)
 
 
 class _Loop:
@@ -236,10 +241,6 @@ class _Loop:
             rows, glad = service.future.react(self.world, shown, now_h, end_h)
             pages.add(f"pages{service.mark}", {**page, "satisfaction": glad})
             self._grow({service.product.shown: shown, **rows}, end_h, grown)
-        if all(service.product is not TIMELINE for service in self.services):
-            # Nobody reads a timeline, but people go on writing.
-            nothing = {name: values[:0] for name, values in self.world.table(TIMELINE.shown).items()}
-            self._grow(self.future.react(self.world, nothing, now_h, end_h)[0], end_h, grown)
 
     def _grow(self, rows: Mapping[str, Mapping[str, Array]], end_h: float, grown: _Grown) -> None:
         for name, columns in rows.items():

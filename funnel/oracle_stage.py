@@ -87,7 +87,7 @@ class OracleValue(Scorer, SeesTruth):
             "na,a->n", oracle.probabilities(viewer, batch["tweet"], top, batch.now_h).astype(np.float64), weight
         )
         if self.satisfaction:
-            total = total + self.satisfaction * oracle.satisfaction(viewer, batch["tweet"])
+            total = total + self.satisfaction * oracle.satisfaction(viewer, batch["tweet"], now_h=batch.now_h)
         deepest = abs(self.satisfaction) - sum(given for given in self.weights.values() if given < 0)
         below = self.epsilon * np.maximum(total + deepest, 0.0) / max(deepest, self.epsilon)
         return {"value": np.where(total >= 0, total + self.epsilon, np.minimum(below, self.epsilon)).astype(np.float32)}

@@ -251,7 +251,7 @@ def _truth(shown: pl.DataFrame, oracle: Oracle, product: Product, seed: int) -> 
     did = oracle.react(viewer, tweet, position, now_h, seed=seed)
     columns = [pl.Series(f"expected.{name}", expected[:, code]) for name, code in product.action_code.items()]
     columns += [pl.Series(f"did.{name}", did[:, code]) for name, code in product.action_code.items()]
-    return [*columns, pl.Series("satisfaction", oracle.satisfaction(viewer, tweet))]
+    return [*columns, pl.Series("satisfaction", oracle.satisfaction(viewer, tweet, now_h=now_h))]
 
 
 def _finish(out: Path, manifest: dict[str, object], parts: int, began: float, *, resumed: int) -> Run:

@@ -21,7 +21,6 @@ class Product:
     default_funnel: the funnel that makes it where none is named; None for the world's own.
     best, chance, newest: funnels that make the best page there could be, one by lot, and the newest of who is followed.
     page_size: places of a page where nobody says how many; optional: whether an empty page is an answer, not a failure.
-    meanwhile: the funnel that makes timelines while days of this product are lived (`funnel.loop`).
     pages, title: what people call its pages, and one of them.
     """
 
@@ -36,7 +35,6 @@ class Product:
     newest: str = "chronological"
     page_size: int = 35  # for_you_server_max_results, twitter/the-algorithm, ForYouParam.scala
     optional: bool = False
-    meanwhile: str | None = None
     pages: str = "timelines"
     title: str = "For you"
 
@@ -69,7 +67,6 @@ PUSH = Product(
     newest="push_newest",
     page_size=1,
     optional=True,
-    meanwhile="chronological",
     pages="decisions",
     title="Notification",
 )

@@ -146,10 +146,10 @@ class Future(Protocol):
 
 @runtime_checkable
 class FutureOfProducts(Protocol):
-    """A future that also knows how people go on with other products than the timeline, with the same truth."""
+    """A future of timelines that also knows how people go on with another product beside them, with the same truth."""
 
     def of(self, product: Product) -> Future | None:
-        """The future of a product: `shown` are new rows of its log, and `night` has nothing to add; None if unknown."""
+        """The future of a product: `shown` are new rows of its log, and nights are those of the timeline's future."""
 
 
 class WorldTables:

@@ -57,13 +57,13 @@ class Objective:
     def _values(self, batch: CandidateBatch) -> Doubles:
         viewer, tweet = batch.viewer.astype(np.int32, copy=False), batch["tweet"]
         if self.weigher is None and not self.weights.any():
-            return self.satisfaction * self.oracle.satisfaction(viewer, tweet).astype(np.float64)
+            return self.satisfaction * self.oracle.satisfaction(viewer, tweet, now_h=batch.now_h).astype(np.float64)
         p = self.oracle.probabilities(viewer, tweet, np.zeros(len(batch), np.int32), batch.now_h)
         if self.weigher is not None:
             return self.weighed(self.weigher, batch, p)
         total: Doubles = np.einsum("na,a->n", p.astype(np.float64), self.weights)
         if self.satisfaction:
-            total = total + self.satisfaction * self.oracle.satisfaction(viewer, tweet)
+            total = total + self.satisfaction * self.oracle.satisfaction(viewer, tweet, now_h=batch.now_h)
         return total
 
     def looks(self, requests: Requests, tweet: int, places: int) -> Doubles:

@@ -290,7 +290,7 @@ def _shown(page: CandidateBatch, scene: Scene, seed: int) -> dict[str, Array]:
     expected = oracle.probabilities(viewer, tweet, place, page.now_h)
     did = oracle.react(viewer, tweet, place, page.now_h, seed=seed)
     columns |= {**_columns("expected", expected, scene), **_columns("did", did, scene)}
-    return columns | {"satisfaction": oracle.satisfaction(viewer, tweet)}
+    return columns | {"satisfaction": oracle.satisfaction(viewer, tweet, now_h=page.now_h)}
 
 
 def _columns(what: str, rows: Array, scene: Scene) -> dict[str, Array]:
