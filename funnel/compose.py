@@ -57,6 +57,7 @@ STAGE_PACKAGES = (
     "heuristics.mixer",
     "heuristics.baselines",
     "heuristics.quality",
+    "heuristics.push",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _KEYS = ("about", "extends", "jobs", "stages", "settings", "without", "after")
