@@ -39,9 +39,9 @@ ALL: tuple[Filter, ...] = (
 
 
 def asked(world: WorldTables, tweets: list[int], now_h: float, *, viewer: int = ME) -> CandidateBatch:
-    value = np.full(len(tweets), 0.5, np.float32)
+    value, chosen = np.full(len(tweets), 0.5, np.float32), np.array(tweets, np.int32)
     view = PlatformView(world, END_H)
-    return fake_batch([len(tweets)], viewers=[viewer], now_h=now_h, view=view, tweet=tweets, value=value)
+    return fake_batch([len(tweets)], viewers=[viewer], now_h=now_h, view=view, tweet=chosen, value=value)
 
 
 def kept(stage: Filter, batch: CandidateBatch) -> list[bool]:
