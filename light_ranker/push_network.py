@@ -1,11 +1,13 @@
 """The published light ranker of notifications, `light_ranking_mlp_ngbdt`, as a torch module for training.
 
 twitter/the-algorithm, pushservice/src/main/python/models/light_ranking/model_pools_mlp.py and libs/model_utils.py:
-z-scores, a tiny network 1 → 2 → 1 → 1 for each feature, self-attentive layers y = LeakyReLU(W (sigmoid(Ax + a) ⊙ x) + b)
+z-scores, a tiny network 1 → 2 → 1 → 1 a feature, self-attentive layers y = LeakyReLU(W (sigmoid(Ax + a) ⊙ x) + b)
 to 128 and, with the embedding of hashed ids beside it, to 64, 16, 4 and one logit.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -116,7 +118,7 @@ class PushNetwork(nn.Module):
         self.sparse_bias = nn.Parameter(torch.full((SPARSE,), 1.0 / SPARSE))
         self.total_norm = BatchRenorm(DENSE + SPARSE)
         widths = (DENSE + SPARSE, *WIDTHS)
-        self.mlp = nn.ModuleList(Attended(before, after) for before, after in zip(widths, widths[1:], strict=False))
+        self.mlp = nn.ModuleList(Attended(before, after) for before, after in pairwise(widths))
         self.head = Attended(widths[-1], 1)
         self.activation = nn.LeakyReLU(LEAK)
 
