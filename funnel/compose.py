@@ -59,6 +59,7 @@ STAGE_PACKAGES = (
     "heuristics.mixer",
     "heuristics.baselines",
     "heuristics.quality",
+    "heuristics.push",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
 _KEYS = ("about", "extends", "product", "jobs", "stages", "settings", "without", "after")
