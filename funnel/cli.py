@@ -55,7 +55,12 @@ FunnelOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
 AtOption = Annotated[
-    str, typer.Option("--at", help="Moment: end, hours (150.5), a span since the start (2d6h), or an ISO time (UTC).")
+    str | None,
+    typer.Option(
+        "--at",
+        help="Moment: end, hours (150.5), a span since the start (2d6h), or an ISO time (UTC). The end if not given; "
+        "for notifications, 18:00 of the last day.",
+    ),
 ]
 SizeOption = Annotated[int | None, typer.Option("--size", help="Tweets on a page; the funnel's own if not given.")]
 SetOption = Annotated[
@@ -102,7 +107,7 @@ def simulate(
     world: WorldOption = "small",
     funnel: FunnelOption = None,
     product: ProductOption = None,
-    at: AtOption = "end",
+    at: AtOption = None,
     size: SizeOption = None,
     seed: SeedOption = 0,
     set_: SetOption = None,
@@ -122,7 +127,7 @@ def simulate(
         raise ConfigError("funnel simulate", "wants --viewers and --out RUN_DIR together")
     if size is not None and size < 1:
         raise ConfigError("--size", f"wants at least 1 tweet a page, got {size}")
-    if days is not None and (viewers != "all" or at != "end" or size is not None):
+    if days is not None and (viewers != "all" or at is not None or size is not None):
         raise ConfigError("--days", "wants --viewers all, from the world's end on, with pages of the funnel's own size")
     from funnel import ask
 
@@ -134,12 +139,15 @@ def simulate(
         _live(pipeline, out, progress, as_json=as_json, days=days, seed=seed, micro_batch=micro_batch, beside=None)
         return
     meta = loaded.meta
-    at_h = ask.moment(at, meta)
+    at_h = ask.moment(at, meta) if at is not None else None
     if viewer is not None:
         one = ask.one_viewer(viewer, meta)
         pages = _ready(funnel, loaded, set_, progress, product).run([one], at_h=at_h, seed=seed, size=size)
         _write_csv(csv, pages[0].rows)
-        _emit(pages[0].as_json()) if as_json else _show_page(pages, explain=explain)
+        if as_json:
+            _emit({**pages[0].as_json(), **_decided(pages)})
+        else:
+            _show_page(pages, explain=explain)
         return
     assert viewers is not None
     assert out is not None
@@ -244,7 +252,7 @@ def explain(
     world: WorldOption = "small",
     funnel: FunnelOption = None,
     product: ProductOption = None,
-    at: AtOption = "end",
+    at: AtOption = None,
     size: SizeOption = None,
     seed: SeedOption = 0,
     set_: SetOption = None,
@@ -256,7 +264,8 @@ def explain(
 
     progress, loaded = _load_world(world)
     _refuse_without_tweets(loaded)
-    at_h, one = ask.moment(at, loaded.meta), ask.one_viewer(viewer, loaded.meta)
+    at_h = ask.moment(at, loaded.meta) if at is not None else None
+    one = ask.one_viewer(viewer, loaded.meta)
     pipeline = _ready(funnel, loaded, set_, progress, product)
     from funnel import explain as explaining
 
@@ -669,9 +678,38 @@ def _show_page(pages: Pages, *, explain: bool) -> None:
             "\n".join([*_proof_lines(pages, page, row), *explaining.sums(one)])
             for row, one in zip(rows, known, strict=True)
         ]
+    if not rows and pages.funnel.product.optional:
+        _show(_heading(pages, page), *_decision(pages), report.funnel_table(pages.stages))
+        return
     shown = report.timeline(rows, title=_title(pages, page), why=why, details=details, modules=_modules(pages, page))
-    _show(shown, report.funnel_table(pages.stages))
+    _show(shown, *_decision(pages), report.funnel_table(pages.stages))
     _warn(pages.warnings)
+
+
+def _decided(pages: Pages) -> dict[str, object]:
+    """`decision`, where an empty page is an answer."""
+    if not pages.funnel.product.optional:
+        return {}
+    from funnel.decision import decision
+
+    return {"decision": decision(pages[0], pages)}
+
+
+def _decision(pages: Pages) -> list[RenderableType]:
+    """What was decided and what fell, where an empty page is an answer."""
+    if not pages.funnel.product.optional:
+        return []
+    from funnel.decision import decision, fallen_rows, words
+    from funnel.report import paragraph, rows_table
+
+    said = decision(pages[0], pages)
+    return [paragraph(words(said)), rows_table(fallen_rows(said), title="Best of what is not sent")]
+
+
+def _heading(pages: Pages, page: Page) -> RenderableType:
+    from funnel.report import paragraph
+
+    return paragraph(_title(pages, page), bold=True)
 
 
 def _proof_lines(pages: Pages, page: Page, row: Mapping[str, object]) -> list[str]:

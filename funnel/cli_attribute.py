@@ -50,7 +50,7 @@ def attribute(
         typer.Option("--value", help="What is measured: an action, satisfaction, or a funnel's weights; its own."),
     ] = None,
     max_age_h: Annotated[float, typer.Option("--max-age-h", help="The corpus: tweets of so many hours.")] = 48.0,
-    at: Annotated[str, typer.Option("--at", help="Moment, as for simulate.")] = "end",
+    at: Annotated[str | None, typer.Option("--at", help="Moment, as for simulate.")] = None,
     seed: Seed = 0,
     set_: Set_ = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also write the waterfall to this file.")] = None,
@@ -66,7 +66,8 @@ def attribute(
     progress, loaded = _load_world(world)
     if loaded.oracle is None:
         _refuse_without_truth(loaded)
-    at_h, many = ask.moment(at, loaded.meta), ask.many_viewers(viewers, loaded.meta, seed=seed)
+    at_h = ask.moment(at, loaded.meta) if at is not None else None
+    many = ask.many_viewers(viewers, loaded.meta, seed=seed)
     from funnel.compose import load_chosen
 
     pipeline = load_chosen(funnel, loaded, settings=set_ or (), product=product)

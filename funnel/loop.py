@@ -34,7 +34,7 @@ from funnel.core.errors import ConfigError, DataError
 from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Learned
-from funnel.core.tables import FIRST_DEGREE, RECOMMENDED, SERVED, TABLES, TWEET_KINDS
+from funnel.core.tables import SERVED, TABLES, TWEET_KINDS
 from funnel.core.world import Future, FutureOfProducts, PlatformView, WorldTables
 from funnel.features import hydrate
 from funnel.pipeline import Funnel
@@ -55,6 +55,7 @@ MICRO_BATCH = 32
 MANIFEST, METRICS, LINES = "manifest.json", "metrics.json", "metrics.jsonl"
 RUNNING, COMPLETE = "running", "complete"
 _PAGE_COLUMNS = ("in_network", "age_h", "value", "score")
+_KIND = "notification_kind"  # the feature that says why somebody is notified
 _TOP_SHARE = 0.01
 _TO_PRODUCT = " to notifications — use a generated world"
 
@@ -250,14 +251,15 @@ class _Loop:
     def _serve(self, service: _Service, viewers: Ints, now_h: float) -> dict[str, Array]:
         """The pages of some viewers at one moment, a row for each tweet shown, those of a page together."""
         view = PlatformView(self.world, now_h, assets=service.funnel.assets)
+        kind = (_KIND,) if "kind" in TABLES[service.product.shown].columns else ()
         parts: list[dict[str, Array]] = []
         for begin in range(0, max(viewers.size, 1), self.size):
             requests = Requests.of(viewers[begin : begin + self.size], now_h, view, seed=self.seed)
             page = service.funnel.run_batch(requests, detail=False).page
-            page = hydrate(page, ("in_network", "age_h"))
+            page = hydrate(page, ("in_network", "age_h", *kind))
             place = np.arange(len(page)) - np.repeat(page.offsets[:-1], page.counts)
             head: dict[str, Array] = {"viewer": page.viewer, "time_h": page.now_h, "position": place.astype(np.int16)}
-            tweets: dict[str, Array] = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS)}
+            tweets: dict[str, Array] = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS, *kind)}
             parts.append(head | tweets)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -337,7 +339,7 @@ def _log_rows(page: Mapping[str, Array], world: WorldTables, product: Product) -
         "time_h": page["time_h"],
         "position": page["position"],
         "request": (first + np.cumsum(starts) - 1).astype(np.int32),
-        "kind": np.where(page["in_network"], np.int8(FIRST_DEGREE), np.int8(RECOMMENDED)),
+        "kind": page.get(_KIND, np.empty(0)).astype(np.int8),
         "arm": np.full(size, SERVED, np.int8),
         # The funnel is deterministic given its models: what it did not show, it would never have shown.
         "propensity": np.full(size, np.nan, np.float32),

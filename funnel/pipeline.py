@@ -92,6 +92,11 @@ class Funnel:
         return {} if self.product is TIMELINE else {"product": self.product.name}
 
     @property
+    def default_h(self) -> float:
+        """The moment of a request where nobody says when: the world's end, or the product's hour of its last day."""
+        return self.product.moment(self.world.meta.end_h)
+
+    @property
     def hash(self) -> str:
         """A short hash of the resolved configuration, its name and description aside."""
         return digest({**self.about_product, **{key: self.config[key] for key in ("jobs", "stages")}})
@@ -180,7 +185,7 @@ class Funnel:
 
     def _moment(self, at_h: float | None) -> float:
         meta = self.world.meta
-        moment = meta.end_h if at_h is None else float(at_h)
+        moment = self.default_h if at_h is None else float(at_h)
         if not 0 <= moment <= meta.end_h:
             raise ConfigError("at", f"{moment:g} h is outside this world — it runs from 0 to {meta.end_h:g} h")
         return moment

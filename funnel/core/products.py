@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from funnel.core.actions import ACTIONS, PUBLIC_ACTIONS, PUSH_ACTIONS, Action
 from funnel.core.errors import ConfigError, nearest
 
+DAY_H = 24.0
+
 
 @dataclass(frozen=True)
 class Product:
@@ -21,6 +23,7 @@ class Product:
     default_funnel: the funnel that makes it where none is named; None for the world's own.
     best, chance, newest: funnels that make the best page there could be, one by lot, and the newest of who is followed.
     page_size: places of a page where nobody says how many; optional: whether an empty page is an answer, not a failure.
+    hour: the hour of the day at which pages are made where nobody says when; None for the world's very end.
     pages, title: what people call its pages, and one of them.
     """
 
@@ -35,8 +38,15 @@ class Product:
     newest: str = "chronological"
     page_size: int = 35  # for_you_server_max_results, twitter/the-algorithm, ForYouParam.scala
     optional: bool = False
+    hour: float | None = None
     pages: str = "timelines"
     title: str = "For you"
+
+    def moment(self, end_h: float) -> float:
+        """The last moment, not after `end_h` hours, at which a page is made where nobody says when."""
+        if self.hour is None or end_h < self.hour:
+            return end_h
+        return self.hour + DAY_H * ((end_h - self.hour) // DAY_H)
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -67,6 +77,7 @@ PUSH = Product(
     newest="push_newest",
     page_size=1,
     optional=True,
+    hour=18.0,
     pages="decisions",
     title="Notification",
 )

@@ -163,7 +163,7 @@ def attribute(
         raise ConfigError("size", f"wants at least 1 tweet a page, got {size}")
     if not max_age_h > 0:
         raise ConfigError("max_age_h", f"wants hours above 0, got {max_age_h:g}")
-    moment = funnel.world.meta.end_h if at_h is None else float(at_h)
+    moment = funnel.default_h if at_h is None else float(at_h)
     if not 0 <= moment <= funnel.world.meta.end_h:
         raise ConfigError("at", f"{moment:g} h is outside this world — it runs to {funnel.world.meta.end_h:g} h")
     window = _window(funnel, moment, max_age_h)

@@ -28,7 +28,8 @@ class Scene:
 
     The default weights are those of the product's preset that reads the truth; for timelines `oracle`: 5 April 2023,
     twitter/the-algorithm-ml, projects/home/recap/README.md. The default moment is the world's end, or, where nobody
-    knows the truth, the end of the training time, so that what came after it can stand in for the truth.
+    knows the truth, the end of the training time, so that what came after it can stand in for the truth. (Of
+    notifications, the last time before that it was the hour at which they are decided.)
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Scene:
         self.product = product
         self.oracle: Oracle | None = world.oracle_of(product)
         self.has_truth = self.oracle is not None
-        self.at_h = at_h if at_h is not None else (meta.end_h if self.has_truth else meta.train_until_h)
+        self.at_h = at_h if at_h is not None else product.moment(meta.end_h if self.has_truth else meta.train_until_h)
         if not 0 <= self.at_h <= meta.end_h:
             raise ConfigError("at", f"{self.at_h:g} h is outside this world — it runs from 0 to {meta.end_h:g} h")
         self.weights = dict(weights) if weights is not None else platform_weights(product)

@@ -95,7 +95,7 @@ class Likes:
     def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
         return self.probabilities(viewer, tweet, position, now_h) > 0.2
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None) -> Floats:
         return (tweet % 3 - 1).astype(np.float32)
 
 
