@@ -75,7 +75,10 @@ class Objective:
         now_h = np.repeat(requests.now_h, places)
         p = self.oracle.probabilities(viewer, np.full(viewer.size, tweet, np.int32), place, now_h)
         total = p.sum(axis=1, dtype=np.float64).reshape(len(requests), places)
-        return np.minimum.accumulate(total / total[:, :1], axis=1)
+        first = total[:, :1]
+        # Who would do nothing even on top, as one to whom nothing is delivered, has nothing to lose further down.
+        share = np.divide(total, first, out=np.ones_like(total), where=first > 0)
+        return np.minimum.accumulate(share, axis=1)
 
     def weighed(self, weigher: WeighsActions, batch: CandidateBatch, p: Floats) -> Doubles:
         """float64 [n]: the weighted sum of a stage on given probabilities, float32 [n, A]."""
