@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from funnel import __version__
-from funnel.compose import Slot, product_of, settings_of
+from funnel.compose import Slot, settings_of
 from funnel.core import rng
 from funnel.core.arrays import Array, Doubles, Ints, Longs
 from funnel.core.errors import ConfigError, DataError
@@ -73,7 +73,7 @@ class Pages(Work):
         )
 
     def _scene(self, world: World) -> Scene:
-        return self.scenes.setdefault(world.hash, Scene(world, product=product_of(self.study.funnel)))
+        return self.scenes.setdefault(world.hash, Scene(world, product=self.study.product))
 
     def _cell(self, cell: Cell, bar: Bar) -> tuple[Outcome, Scene]:
         world = self.world(cell, self.seed)
