@@ -39,9 +39,12 @@ def attribute(
     funnel: Annotated[
         str | None, typer.Option("--funnel", help="A funnel's name or a YAML file; the world's own if not given.")
     ] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="timeline or push (notifications); whatever the funnel makes.")
+    ] = None,
     world: World_ = "small",
     viewers: Annotated[str, typer.Option("--viewers", help="A number to sample, all, or a file of numbers.")] = "500",
-    size: Annotated[int, typer.Option("--size", help="Places of a page.")] = 35,
+    size: Annotated[int | None, typer.Option("--size", help="Places of a page; 35, or 1 of notifications.")] = None,
     value: Annotated[
         str | None,
         typer.Option("--value", help="What is measured: an action, satisfaction, or a funnel's weights; its own."),
@@ -64,7 +67,9 @@ def attribute(
     if loaded.oracle is None:
         _refuse_without_truth(loaded)
     at_h, many = ask.moment(at, loaded.meta), ask.many_viewers(viewers, loaded.meta, seed=seed)
-    pipeline = _funnel(funnel or loaded.meta.default_funnel, loaded, set_)
+    from funnel.compose import load_chosen
+
+    pipeline = load_chosen(funnel, loaded, settings=set_ or (), product=product)
     ledger = account(
         pipeline, many, size=size, value=value, max_age_h=max_age_h, at_h=at_h, seed=seed, progress=progress
     )
