@@ -84,7 +84,8 @@ def push_inputs(batch: CandidateBatch, features: tuple[str, ...], sparse: tuple[
     for place, name in enumerate(features):
         if FEATURES[name].unit == "h":
             numbers[:, place] = np.minimum(numbers[:, place], np.float32(NEVER_H))
-    offsets, words = _words(batch)
+    told = "word" in sparse or "topic" in sparse
+    offsets, words = _words(batch) if told else (np.zeros(len(batch) + 1, np.int64), np.empty(0, np.int32))
     rows = np.arange(len(batch))
     flags = [(rows[:0], np.empty(0, np.int32))]  # (row, bucket)
     if "author" in sparse:
