@@ -33,8 +33,8 @@ def treat(
 ) -> Floats:
     """float32 [n, F + 2 E]: the feature treatment of `heavy_ranker.push_network`.
 
-    numbers: [n, F], of which the first scale.size are continuous; scale, shift: the batch norm; tables: [2, buckets, E],
-    biases: [2, E], of flags and of amounts, whose values are normalised already.
+    numbers: [n, F], of which the first scale.size are continuous; scale, shift: the batch norm; tables: [2, buckets,
+    E], biases: [2, E], of flags and of amounts, whose values are normalised already.
     """
     rows, columns = numbers.shape
     size = tables.shape[2]

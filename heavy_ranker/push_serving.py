@@ -195,5 +195,3 @@ class ServingPush:
             if values.dtype != np.float32:
                 return f"has arrays in its {what} that are not float32"
         return ""
-
-
