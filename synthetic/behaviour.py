@@ -26,9 +26,11 @@ import numpy as np
 
 from funnel.core.actions import ACTION_CODE, ACTION_NAMES, ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
+from funnel.core.products import PUSH, TIMELINE, Product
 from funnel.core.rng import key
-from funnel.core.world import WorldTables
+from funnel.core.world import Oracle, WorldTables
 from synthetic.habituation import Habituation
+from synthetic.notifying import NotificationModel
 from synthetic.responses import action_odds, draw_reactions, utilities
 
 # Action -> (weight of utility, weight of controversy) in its log-odds. Negative actions fall with utility.
@@ -68,7 +70,8 @@ class Truth:
     and having seen the author and the topic lately, in the utility; intercepts: float32 [A]; centre: float32 [1], the
     utility of an average impression; seed: uint64 [1], the key of the likings between viewers and authors; novelty:
     float32 [U] in [-1, 1], how much faster than others a viewer tires of what was there before, or empty if all are
-    alike.
+    alike. Of notifications (`synthetic.notifying`), empty if nobody knows: notice: float32 [U, 2], the viewers'
+    propensities; push_weights: float32 [13], the settings `Notified`; push_intercepts: float32 [7].
     """
 
     interests: Floats
@@ -84,6 +87,9 @@ class Truth:
     centre: Floats
     seed: Array
     novelty: Floats = field(default_factory=lambda: _NOBODY)
+    notice: Floats = field(default_factory=lambda: _NOBODY)
+    push_weights: Floats = field(default_factory=lambda: _NOBODY)
+    push_intercepts: Floats = field(default_factory=lambda: _NOBODY)
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Truth:
@@ -95,9 +101,17 @@ class ResponseModel:
     """The oracle of a made world (`funnel.core.world.Oracle`)."""
 
     def __init__(self, tables: WorldTables, truth: Truth) -> None:
-        self._truth = truth
+        self._tables, self._truth = tables, truth
         self._users, self._tweets = tables.table("users"), tables.table("tweets")
         self._following = tables.following
+
+    def of(self, product: Product) -> Oracle | None:
+        """The truth about a product; see `funnel.core.world.KnowsProducts`."""
+        if product.name == TIMELINE.name:
+            return self
+        if product.name == PUSH.name and self._truth.push_intercepts.size:
+            return notification_model(self._tables, self._truth)
+        return None
 
     @property
     def topics(self) -> Array:
@@ -127,8 +141,10 @@ class ResponseModel:
         state = np.uint64(key(seed, "react"))
         return draw_reactions(odds, _int32(viewer), _int32(tweet), moment, _WITHIN, _NEGATIVE, state)
 
-    def satisfaction(self, viewer: Ints, tweet: Ints, *, seen: Floats | None = None) -> Floats:
-        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, at whatever age and place."""
+    def satisfaction(
+        self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None, seen: Floats | None = None
+    ) -> Floats:
+        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, at whatever moment, age and place."""
         truth = self._truth
         fresh = self._tweets["time_h"][tweet]  # the moment it was written: its age does not count
         gladness = self.utility(viewer, tweet, fresh, seen=seen) - truth.centre[0]
@@ -179,6 +195,11 @@ class ResponseModel:
             _WITHIN,
             marginal,
         )
+
+
+def notification_model(tables: WorldTables, truth: Truth) -> NotificationModel:
+    """The oracle of notifications of the same viewers."""
+    return NotificationModel(tables, truth, ResponseModel(tables, truth))
 
 
 def calibrated(

@@ -19,17 +19,19 @@ import numpy as np
 from funnel.core.actions import ACTION_CODE
 from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.kernels.grouping import find_keys, group_rows, pair_keys
+from funnel.core.products import PUSH, TIMELINE, Product
 from funnel.core.rng import stream
 from funnel.core.tables import ORIGINAL, QUOTE, REPLY, RETWEET
-from funnel.core.world import Columns, Rows, WorldTables
+from funnel.core.world import Columns, Future, Rows, WorldTables
 from synthetic.arrays import distinct
 from synthetic.behaviour import ResponseModel, Truth
 from synthetic.clock import activity
 from synthetic.habituation import Habituation
 from synthetic.log import feedback_of, wait_h
+from synthetic.notified_future import NotifiedFuture
 
 _OF_TWEETS = ("topics", "topic_share", "quality", "controversy")
-_OF_USERS = ("interests", "propensity", "patience", "conflict", "novelty")
+_OF_USERS = ("interests", "propensity", "patience", "conflict", "novelty", "notice")
 _PRIOR_DAYS = 1.0  # weight of the average person in how often somebody comes or writes, in days of observation
 _QUOTE_SHARE = 0.16  # of retweets that come with words: quotes over quotes and retweets of `Generated`'s defaults
 # Variance of authors' mean quality and of their tweets around it, as in `make_people` and `make_tweets`.
@@ -84,7 +86,7 @@ class MadeFuture:
         """See `funnel.core.world.Future`."""
         rng = stream(self._seed, f"tick {begin_h}")
         viewer, tweet, position = shown["viewer"], shown["tweet"], shown["position"].astype(np.int32)
-        model = ResponseModel(world, Truth(**self._truth))
+        model = self.oracle(world)
         author = world.table("tweets")["author"]
         seen = self._habits.expose(viewer, tweet, author, self._truth["topics"])
         reactions = model.react(viewer, tweet, position, shown["time_h"], seed=self._seed, seen=seen)
@@ -113,6 +115,17 @@ class MadeFuture:
             "tweet_words": words,
         }
         return rows, glad
+
+    def of(self, product: Product) -> Future | None:
+        """How the same world goes on for a product beside this one; it shares the truth. None if nobody knows it."""
+        if product.name == TIMELINE.name:
+            return self
+        known = product.name == PUSH.name and self._truth["push_intercepts"].size > 0
+        return NotifiedFuture(self, arms=None, seed=self._seed) if known else None
+
+    def oracle(self, world: WorldTables) -> ResponseModel:
+        """The truth as it is now, about the world as it is now."""
+        return ResponseModel(world, Truth(**self._truth))
 
     def night(self, world: WorldTables, begin_h: float, end_h: float) -> Rows:
         """See `funnel.core.world.Future`."""
@@ -295,7 +308,7 @@ class MadeFuture:
         table |= {name: np.zeros(count, np.bool_) for name in ("verified", "creator", "protected", "suspended")}
         for name in _OF_USERS:
             values = self._truth[name]
-            if values.shape[0]:  # novelty may be empty
+            if values.shape[0]:  # novelty and notice may be empty
                 self._truth[name] = np.concatenate([values, values[one if name == "interests" else other]])
         follower, followee = [], []
         for number, template in enumerate(one.tolist()):

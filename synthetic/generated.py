@@ -11,22 +11,26 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from funnel.core.actions import ACTIONS
+from funnel.core.actions import ACTIONS, PUSH_ACTIONS
 from funnel.core.arrays import Array, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.events import Adjacency
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import key, stream
 from funnel.core.tables import RETWEET
 from funnel.core.world import Future, Oracle, WorldData, WorldMeta, WorldTables
-from synthetic.behaviour import ResponseModel, Truth, calibrated
+from synthetic.behaviour import ResponseModel, Truth, calibrated, notification_model
 from synthetic.belongings import make_lists, make_subscriptions
 from synthetic.follows import make_follows
 from synthetic.future import MadeFuture
 from synthetic.labels import Labeller, deserved_user_labels, is_sensitive, tweet_label_table, user_label_table
 from synthetic.log import early_feedback, write_log
+from synthetic.notification_log import as_sent, choose_notifications, early_settings, write_notifications
+from synthetic.notified_future import NotifiedFuture
+from synthetic.notifying import calibrated_intercepts, draw_notice
 from synthetic.people import People, make_people
-from synthetic.settings import Rates, Utility
+from synthetic.settings import NotificationRates, Notified, Rates, Utility
 from synthetic.taste import TopicTree
 from synthetic.text import LANGUAGES, Grammar, Prose, Words
 from synthetic.trends import Trends
@@ -37,6 +41,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 # What the response model is calibrated on: pairs of anybody and anything, then the pages of a small pilot of the log.
 _PAIRS, _PILOT_AGE_H = 4_000, 6.0
 _PILOT_SESSIONS = 2_000
+_PILOT_SENT = 20_000  # notifications
 # How much a topic divides people, 0 to 1; topics that are not named here, a tenth.
 _CONTESTED = {
     "society/politics": 1.0,
@@ -92,6 +97,16 @@ class Generated:
     """Places for tweets drawn at random."""
     patience: Annotated[float, Field(gt=0.0, le=1_000.0)] = 25.0
     """Place of the page that a median viewer reaches with probability 1/e."""
+    notifications_per_user_day: Annotated[float, Field(ge=0.0, le=24.0)] = 2.5
+    """Recommended notifications that the log's policy sends to a user in a day; 0 for a world without any."""
+    notification_shares: tuple[Share, Share, Share] = (0.5, 0.25, 0.25)
+    """Shares of the policy's arms: tweets of followees, popular ones, ones drawn at random; they want a sum of 1."""
+    notifications_off_share: Share = 0.15
+    """Share of users who have had recommended notifications off from the start."""
+    notification_rates: NotificationRates = Field(default_factory=NotificationRates)
+    """How often each action happens to a notification."""
+    notified: Notified = Field(default_factory=Notified)
+    """What makes a viewer open a notification, or be annoyed by it."""
     rates: Rates = Field(default_factory=Rates)
     """How often each action happens."""
     utility: Utility = Field(default_factory=Utility)
@@ -104,6 +119,8 @@ class Generated:
             raise ConfigError("retweet_share + reply_share + quote_share", "want a sum of 1 at most")
         if abs(sum(self.language_shares) - 1.0) > 1e-6:
             raise ConfigError("language_shares", f"want a sum of 1, got {sum(self.language_shares):g}")
+        if abs(sum(self.notification_shares) - 1.0) > 1e-6:
+            raise ConfigError("notification_shares", f"want a sum of 1, got {sum(self.notification_shares):g}")
         if self.followed_places + self.popular_places + self.explored_places < 1:
             raise ConfigError("followed_places + popular_places + explored_places", "want a sum of 1 at least")
 
@@ -137,6 +154,9 @@ class Generated:
         prose = Prose(grammar, people.table["handle"], tweets.table, tweets.topics, tweets.trend, trends.word, text_key)
         tables = self._tables(people, follows, tweets, prose, tree, seed)
         truth, logged = self._log(name, people, tables, tweets, seed, progress)
+        progress.note("notifications")
+        pushed, pushed_truth = self._notifications(name, {**tables, **logged}, truth, seed)
+        logged, truth = {**logged, **pushed}, truth | pushed_truth
         user_labels = deserved_user_labels(people, stream(seed, "user labels"))
         truth |= {
             "community": people.main,
@@ -179,9 +199,14 @@ class Generated:
         """The truth of a world that this builder made; None if it is not there."""
         return ResponseModel(data, Truth.of(truth)) if truth else None
 
-    def future(self, data: WorldTables, truth: Mapping[str, Array], *, seed: int) -> Future:
-        """How a world that this builder made goes on."""
-        return MadeFuture(data, truth, seed=seed)
+    def future(
+        self, data: WorldTables, truth: Mapping[str, Array], *, seed: int, product: Product = TIMELINE
+    ) -> Future | None:
+        """How a world that this builder made goes on with one product alone; None if nobody knows that."""
+        timeline = MadeFuture(data, truth, seed=seed)
+        if product.name == TIMELINE.name or timeline.of(product) is None:
+            return timeline.of(product)
+        return NotifiedFuture(timeline, arms=self._arms, seed=seed)
 
     @property
     def _end_h(self) -> float:
@@ -282,6 +307,38 @@ class Generated:
         truth = calibrated(platform, truth, rates, *shown)
         arrays = {field.name: getattr(truth, field.name) for field in fields(truth)}
         return arrays, past.write(truth, sessions, "sessions", progress)
+
+    def _notifications(
+        self, name: str, tables: Mapping[str, Mapping[str, Array]], truth: Mapping[str, Array], seed: int
+    ) -> tuple[dict[str, dict[str, Array]], dict[str, Array]]:
+        """(tables of the log of notifications, what is true about them)."""
+        created_h = tables["users"]["created_h"]
+        settings = early_settings(created_h, self.notifications_off_share, stream(seed, "notification settings"))
+        world = WorldTables(self._meta(name), tables)
+        # Without a log, a few are sent after all, so that it is known how people would react.
+        pilot = self.notifications_per_user_day == 0.0
+        sent = choose_notifications(
+            world,
+            settings["user"],
+            per_user_day=min(1.0, _PILOT_SENT / (self.users * self.days)) if pilot else self.notifications_per_user_day,
+            arm_shares=self.notification_shares,
+            seed=seed,
+            rng=stream(seed, "notifications"),
+        )
+        world = world.grown({"notifications": as_sent(sent), "notification_settings": settings}, end_h=self._end_h)
+        own: dict[str, Array] = {
+            "notice": draw_notice(self.users, stream(seed, "notice")),
+            "push_weights": self.notified.column(),
+            "push_intercepts": np.zeros(len(PUSH_ACTIONS), np.float32),
+        }
+        some = slice(None, None, max(1, sent.viewer.size // _PILOT_SENT))
+        shown = sent.viewer[some], sent.tweet[some], sent.time_h[some]
+        model = notification_model(world, Truth.of({**truth, **own}))
+        own["push_intercepts"] = calibrated_intercepts(model, self.notification_rates.column(), *shown)
+        if pilot:
+            return {"notification_settings": settings}, own
+        model = notification_model(world, Truth.of({**truth, **own}))
+        return write_notifications(model, sent, settings, seed), own
 
     @property
     def _arms(self) -> tuple[int, int, int]:

@@ -32,11 +32,11 @@ from synthetic.habituation import Habituation
 from synthetic.pages import fill_pages
 from synthetic.people import People
 
-_WINDOW_H = 48.0
-_POPULARITY_HALF_LIFE_H = 8.0
+WINDOW_H = 48.0
+POPULARITY_HALF_LIFE_H = 8.0
 _POPULAR_SHARE, _POPULAR_LEAST = 0.01, 30  # size of the popular pool, among the public tweets of the window
-_MEMORY = 96  # tweets last shown to a viewer, about four pages
-_LAST_SESSION_H = 0.25  # before the end, so that reactions fall inside the world
+MEMORY = 96  # tweets last shown to a viewer, about four pages
+LAST_MOMENT_H = 0.25  # before the end, so that reactions fall inside the world
 _SECONDS_A_PLACE, _SECONDS_TO_REACT = 4.0, 20.0
 _HOUR_S = 3600.0
 
@@ -55,7 +55,7 @@ class _Shown(NamedTuple):
 
 
 @dataclass
-class _State:
+class PolicyState:
     """What the policy remembers from hour to hour; `fill_pages` says what the arrays are."""
 
     newest: Ints
@@ -84,11 +84,11 @@ def write_log(
 ) -> dict[str, dict[str, Array]]:
     """The tables `impressions`, `engagements` and `feedback`; before: feedback given before the first hour."""
     users = people.reading.size
-    time_h = np.sort(moments(rng.random(sessions), end_h - _LAST_SESSION_H))
+    time_h = np.sort(moments(rng.random(sessions), end_h - LAST_MOMENT_H))
     viewer = pick(people.reading, rng.random(sessions))
-    state = _fresh_state(users, tweets["author"].size)
-    _bar(state, before["user"], before["author"], users)
-    previous = _previous_by_author(tweets["author"])
+    state = fresh_state(users, tweets["author"].size)
+    bar_authors(state, before["user"], before["author"], users)
+    previous = previous_by_author(tweets["author"])
     public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
     hours: list[_Shown] = []
     habits = Habituation(users)
@@ -96,7 +96,7 @@ def write_log(
         for hour in range(int(np.ceil(end_h))):
             bar.advance()
             low, high = np.searchsorted(time_h, (hour, hour + 1))
-            pools = _pools(state, tweets["time_h"], public, hour)
+            pools = pools_at(state, tweets["time_h"], public, hour)
             pages = fill_pages(
                 viewer[low:high],
                 time_h[low:high],
@@ -112,7 +112,7 @@ def write_log(
                 state.barred,
                 state.has_barred,
                 np.array(arms, np.int64),
-                _WINDOW_H,
+                WINDOW_H,
                 np.uint64(key(seed, "pages")),
                 state.newest,
                 state.written,
@@ -127,11 +127,12 @@ def write_log(
     return _tables(_Shown(*map(np.concatenate, zip(*hours, strict=True))), tweets["author"], before, seed)
 
 
-def _fresh_state(users: int, tweet_count: int) -> _State:
-    return _State(
+def fresh_state(users: int, tweet_count: int, memory: int = MEMORY) -> PolicyState:
+    """The state before the first hour; memory: how many tweets shown to a viewer are not shown again."""
+    return PolicyState(
         newest=np.full(users, -1, np.int32),
         written=np.zeros(1, np.int64),
-        shown=np.zeros((users, _MEMORY), np.int32),
+        shown=np.zeros((users, memory), np.int32),
         shown_count=np.zeros(users, np.int64),
         mark=np.zeros(tweet_count, np.int32),
         popularity=np.zeros(tweet_count, np.float32),
@@ -140,7 +141,7 @@ def _fresh_state(users: int, tweet_count: int) -> _State:
     )
 
 
-def _previous_by_author(author: Ints) -> Ints:
+def previous_by_author(author: Ints) -> Ints:
     """int32 [T]: the author's tweet before, -1 if there is none."""
     order = np.argsort(author, kind="stable").astype(np.int32)
     out = np.full(author.size, -1, np.int32)
@@ -149,9 +150,9 @@ def _previous_by_author(author: Ints) -> Ints:
     return out
 
 
-def _pools(state: _State, time_h: Doubles, public: Bools, hour: int) -> tuple[Ints, Ints]:
+def pools_at(state: PolicyState, time_h: Doubles, public: Bools, hour: float) -> tuple[Ints, Ints]:
     """(popular, public) int32: tweets of the window before the hour begins."""
-    low, high = np.searchsorted(time_h, (hour - _WINDOW_H, hour))
+    low, high = np.searchsorted(time_h, (hour - WINDOW_H, hour))
     recent = (low + np.flatnonzero(public[low:high])).astype(np.int32)
     size = min(recent.size, max(_POPULAR_LEAST, int(_POPULAR_SHARE * recent.size)))
     if size == 0:
@@ -180,16 +181,22 @@ def _react(
     return _Shown(who, tweet, when, place, first + session, *chosen, reactions)
 
 
-def _remember(state: _State, shown: _Shown, author: Ints, users: int) -> None:
+def _remember(state: PolicyState, shown: _Shown, author: Ints, users: int) -> None:
     """Count public engagement, and bar the authors who were blocked or muted."""
-    state.popularity *= np.float32(0.5 ** (1.0 / _POPULARITY_HALF_LIFE_H))
     public = shown.reactions[:, [ACTION_CODE[name] for name in PUBLIC_ACTIONS]].sum(axis=1)
-    np.add.at(state.popularity, shown.tweet, public.astype(np.float32))
+    count_public(state, shown.tweet, public)
     barring = shown.reactions[:, ACTION_CODE["block"]] | shown.reactions[:, ACTION_CODE["mute"]]
-    _bar(state, shown.viewer[barring], author[shown.tweet[barring]], users)
+    bar_authors(state, shown.viewer[barring], author[shown.tweet[barring]], users)
 
 
-def _bar(state: _State, user: Ints, author: Ints, users: int) -> None:
+def count_public(state: PolicyState, tweet: Ints, times: Array) -> None:
+    """Take in an hour's public engagement: what came before weighs less from now on."""
+    state.popularity *= np.float32(0.5 ** (1.0 / POPULARITY_HALF_LIFE_H))
+    np.add.at(state.popularity, tweet, times.astype(np.float32))
+
+
+def bar_authors(state: PolicyState, user: Ints, author: Ints, users: int) -> None:
+    """Show these users nothing by these authors any more; an author of -1 is nobody."""
     about = author >= 0
     codes = user[about].astype(np.int64) * users + author[about]
     state.barred = distinct(np.concatenate([state.barred, codes]))

@@ -95,8 +95,11 @@ class Oracle(Protocol):
     def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
         """bool [n, A]: what the viewer does; a pure function of (seed, viewer, tweet, place, moment)."""
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
-        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, which is not engagement."""
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None) -> Floats:
+        """float32 [n] in [-1, 1]: how glad the viewer is to have seen it, which is not engagement.
+
+        now_h: when, for products where it matters (a notification at night); the world's end if not given.
+        """
 
 
 @runtime_checkable
