@@ -192,7 +192,7 @@ def main() -> None:
             | {name: f"{row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]" for name in SHOWN}
             for row in table
         ]
-        out.print(rows_table(shown))
+        out.print(rows_table(shown, title="95 % intervals"))
 
 
 if __name__ == "__main__":

@@ -457,7 +457,7 @@ PUSH_RATES = {
 def _notifications(
     seed: int, tweets: dict[str, Array], users: int, hours: float, count: int
 ) -> dict[str, dict[str, Array]]:
-    """Notifications of existing tweets, few for most and many for some; what viewers did; every third turns them off."""
+    """Notifications of existing tweets, few for most and many for some; what was done; who turned them off."""
     draw = rng.stream(seed, "mini world notifications")
     n = count if tweets["author"].size else 0
     time_h = np.sort(draw.uniform(0.05 * hours, hours, n))
@@ -486,8 +486,8 @@ def _notifications(
     order = np.argsort(moment, kind="stable")
     done = {"viewer": viewer[rows], "tweet": tweet[rows], "action": code, "time_h": moment, "impression": rows}
     types = {"action": np.int8, "impression": np.int32}
-    off = np.arange(0, max(users - 1, 0), 3).astype(np.int32)
-    since = np.sort(draw.uniform(0.1 * hours, hours, off.size))
+    off = np.arange(0, max(users - 1, 0), 2).astype(np.int32)
+    since = np.sort(draw.uniform(0.1 * hours, 0.8 * hours, off.size))
     return {
         "notifications": sent,
         "notification_actions": {
