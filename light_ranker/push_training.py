@@ -18,7 +18,7 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.progress import SILENT, Progress
 from funnel.core.segments import rank_in_group
-from funnel.features import matrix
+from funnel.features import hydrate, matrix
 from funnel.learn.metrics import rce
 from funnel.learn.training import seeded
 from light_ranker.push_model import PushModel, buckets
@@ -76,7 +76,7 @@ def lessons_of(batch: CandidateBatch, value: Floats, settings: PushLightRanker, 
         weight = record_weights(place, smooth=settings.smooth_weight, least=settings.min_record_weight)
     values, ids = np.empty((rows.size, len(settings.features)), np.float32), []
     for begin in range(0, rows.size, ROWS_AT_ONCE):
-        part = batch.take(rows[begin : begin + ROWS_AT_ONCE])
+        part = hydrate(batch.take(rows[begin : begin + ROWS_AT_ONCE]), settings.needs)
         values[begin : begin + len(part)] = matrix(part, settings.features)
         ids.append(buckets(settings.id_columns(part)))
     values[~np.isfinite(values)] = 0.0

@@ -547,7 +547,7 @@ def _everything(given: CandidateBatch | Requests, workshop: Workshop) -> Iterato
         yield from ((f"column {name!r}", given[name]) for name in given.names)
     yield from ((f"asset {name!r}", values) for name, values in workshop.assets.items())
     read = ("users", "follows", "tweets", "impressions", "engagements", "feedback", "tweet_words")
-    for table in (*read, "tweet_labels", "user_labels", "subscriptions"):
+    for table in (*read, "notifications", "notification_actions", "tweet_labels", "user_labels", "subscriptions"):
         yield from ((f"{table}.{name}", values) for name, values in workshop.world.table(table).items())
 
 

@@ -21,16 +21,14 @@ from funnel.core.arrays import Array, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.tables import (
     BLOCK,
-    FIRST_DEGREE,
     MUTE,
     MUTE_KEYWORD,
+    NOTIFICATION_KINDS,
     QUOTE,
-    RECOMMENDED,
     REPLY,
     REPORT,
     RETWEET,
     SEE_FEWER,
-    SOCIAL_PROOF,
     TWEET_LABELS,
     USER_LABELS,
 )
@@ -60,17 +58,6 @@ RATES = {
     "block": 0.3,
     "mute": 0.3,
 }
-# The same for notifications of a tweet; a user gets so many of them in all.
-PUSH_RATES = {
-    "oonc": 0.5,
-    "open": 0.6,
-    "ntab_click": 0.5,
-    "engage": 0.5,
-    "dismiss": 0.3,
-    "dislike": 0.15,
-    "turn_off": 0.06,
-}
-NOTIFICATIONS_EACH = 10
 
 
 @lru_cache(maxsize=16)
@@ -99,10 +86,9 @@ def mini_world(
     vocabulary = {"word": np.array([f"word{i}" for i in range(words)], dtype=object)}
     tweet_words = _tweet_words(draw, written, words)
     impressions = _impressions(draw, written, users, hours, pages, page_size)
-    followed = _follows(draw, users, follows, hours)
     tables = {
         "users": people,
-        "follows": followed,
+        "follows": _follows(draw, users, follows, hours),
         "tweets": written,
         "texts": {"text": _texts(tweet_words, vocabulary["word"], tweets)},
         "vocabulary": vocabulary,
@@ -112,7 +98,7 @@ def mini_world(
         "feedback": _feedback(draw, written, users, words, hours, feedback),
         "lists": _lists(draw, users),
         **_labels(seed, written, users, hours),
-        **_pushed(seed, written, followed, users, hours),
+        **_notifications(seed, written, users, hours, 3 * pages),
     }
     meta = WorldMeta(f"mini{seed}", end_h=hours, train_until_h=0.8 * hours, viewer_count=users)
     return WorldTables(meta, tables)
@@ -137,14 +123,11 @@ def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTa
     tables["tweet_words"] = dict(world.table("tweet_words"))
     for name in ("impressions", "engagements", "feedback", "tweet_labels", "user_labels"):
         tables[name] = _altered(draw, world.table(name), now_h)
-    sent = world.table("notifications")
     for name in ("notifications", "notification_actions", "notification_settings"):
-        tables[name] = _altered(rng.stream(seed, f"altered {name}"), world.table(name), now_h)
-    known = tables["notification_actions"]["time_h"] < now_h
-    first_later = int(np.searchsorted(sent["time_h"], now_h))
-    here = np.minimum(first_later, max(tables["notifications"]["viewer"].size - 1, 0))
-    led = tables["notification_actions"]["impression"]
-    tables["notification_actions"]["impression"] = np.where(known, led, here).astype(np.int32)
+        tables[name] = _altered(draw, world.table(name), now_h)
+    sent = tables["notifications"]["viewer"].size
+    done = tables["notification_actions"]
+    done["impression"] = np.minimum(done["impression"], max(sent - 1, 0)).astype(np.int32)
     known = tables["engagements"]["time_h"] < now_h
     tables["engagements"]["impression"] = np.where(known, tables["engagements"]["impression"], -1).astype(np.int32)
     follows = dict(world.table("follows"))
@@ -459,59 +442,62 @@ def _labels(seed: int, tweets: dict[str, Array], users: int, hours: float) -> di
     return tables
 
 
-def _pushed(
-    seed: int, tweets: dict[str, Array], follows: dict[str, Array], users: int, hours: float
+# Probability of each action on a notification, as RATES; actions of which `oonc` is made are split from it.
+PUSH_RATES = {
+    "oonc": 0.5,
+    "open": 0.6,
+    "ntab_click": 0.6,
+    "engage": 0.5,
+    "dismiss": 0.2,
+    "dislike": 0.1,
+    "turn_off": 0.04,
+}
+
+
+def _notifications(
+    seed: int, tweets: dict[str, Array], users: int, hours: float, count: int
 ) -> dict[str, dict[str, Array]]:
-    """Notifications, few for most and many for some; what was done with them; and who turned them off and on again."""
+    """Notifications of existing tweets, few for most and many for some; what was done; who turned them off."""
     draw = rng.stream(seed, "mini world notifications")
-    active = max(users - 1, 1)
-    n = NOTIFICATIONS_EACH * active if tweets["author"].size else 0
-    time_h = np.sort(draw.uniform(float(tweets["time_h"][0]) + 0.01 if n else 0.0, hours, n))
-    viewer = (active * draw.random(n) ** 1.5).astype(np.int32)
-    tweet = (draw.random(n) * np.searchsorted(tweets["time_h"], time_h)).astype(np.int32)
-    author = tweets["author"][tweet]
-    since = dict(zip(zip(follows["follower"].tolist(), follows["followee"].tolist(), strict=True),
-                     follows["time_h"].tolist(), strict=True))  # fmt: skip
-    pairs = zip(viewer.tolist(), author.tolist(), time_h.tolist(), strict=True)
-    followed = np.array([since.get((v, a), np.inf) < t for v, a, t in pairs], np.bool_)
-    kind = np.where(followed, FIRST_DEGREE, np.where(draw.random(n) < 0.5, SOCIAL_PROOF, RECOMMENDED))
-    fit = author % COMMUNITIES == viewer % COMMUNITIES
+    n = count if tweets["author"].size else 0
+    time_h = np.sort(draw.uniform(0.05 * hours, hours, n))
+    known = np.maximum(np.searchsorted(tweets["time_h"], time_h), 1)
+    tweet = (draw.random(n) * known).astype(np.int32)
+    viewer = (max(users - 1, 1) * draw.random(n) ** 3).astype(np.int32)
+    sent = {
+        "viewer": viewer,
+        "tweet": tweet,
+        "time_h": time_h,
+        "kind": draw.integers(0, len(NOTIFICATION_KINDS), n).astype(np.int8),
+        "arm": draw.integers(0, 3, n).astype(np.int8),
+        "propensity": np.where(draw.random(n) < 0.9, draw.uniform(0.01, 1.0, n), np.nan).astype(np.float32),
+    }
+    fit = tweets["author"][tweet] % COMMUNITIES == viewer % COMMUNITIES
     happened: dict[str, Array] = {}
     for action in PUSH_ACTIONS:
         base = PUSH_RATES[action.name] * np.where(fit != action.negative, 1.0, 1 / 3)
-        happened[action.name] = (draw.random(n) < base) & (happened[action.within] if action.within else True)
-    happened["oonc"] = happened["open"] | happened["ntab_click"]  # it is one of the two
-    happened["engage"] &= happened["oonc"]
-    parts = [(np.flatnonzero(did), PUSH_ACTION_CODE[name]) for name, did in happened.items()]
-    rows = np.concatenate([part for part, _ in parts])
-    code = np.concatenate([np.full(part.size, number, np.int8) for part, number in parts])
-    moment = np.minimum(time_h[rows] + draw.uniform(0.001, 1.0, n)[rows], hours)
+        possible = happened[action.within] if action.within is not None else np.ones(n, np.bool_)
+        happened[action.name] = possible & (draw.random(n) < base)
+    neither = happened["oonc"] & ~happened["open"]
+    happened["ntab_click"] |= neither  # one of the two is what `oonc` means
+    rows = np.concatenate([np.flatnonzero(did) for did in happened.values()])
+    code = np.concatenate([np.full(int(did.sum()), PUSH_ACTION_CODE[name]) for name, did in happened.items()])
+    moment = np.minimum(time_h[rows] + draw.uniform(0.001, 0.5, rows.size), hours)
     order = np.argsort(moment, kind="stable")
-    rows, code, moment = rows[order], code[order], moment[order]
-    off = code == PUSH_ACTION_CODE["turn_off"]
-    again = moment[off] + draw.uniform(1.0, 12.0, int(off.sum()))
-    back = (np.arange(again.size) % 2 == 0) & (again < hours)
-    who = np.concatenate([viewer[rows[off]], viewer[rows[off]][back]]).astype(np.int32)
-    allowed = np.concatenate([np.zeros(int(off.sum()), np.bool_), np.ones(int(back.sum()), np.bool_)])
-    changed = np.concatenate([moment[off], again[back]])
-    by_time = np.argsort(changed, kind="stable")
+    done = {"viewer": viewer[rows], "tweet": tweet[rows], "action": code, "time_h": moment, "impression": rows}
+    types = {"action": np.int8, "impression": np.int32}
+    off = np.arange(0, max(users - 1, 0), 2).astype(np.int32)
+    since = np.sort(draw.uniform(0.1 * hours, 0.8 * hours, off.size))
     return {
-        "notifications": {
-            "viewer": viewer,
-            "tweet": tweet,
-            "time_h": time_h,
-            "kind": kind.astype(np.int8),
-            "arm": draw.integers(0, 3, n).astype(np.int8),
-            "propensity": draw.uniform(0.01, 1.0, n).astype(np.float32),
-        },
+        "notifications": sent,
         "notification_actions": {
-            "viewer": viewer[rows],
-            "tweet": tweet[rows],
-            "action": code,
-            "time_h": moment,
-            "impression": rows.astype(np.int32),
+            name: values[order].astype(types.get(name, values.dtype)) for name, values in done.items()
         },
-        "notification_settings": {"user": who[by_time], "allowed": allowed[by_time], "time_h": changed[by_time]},
+        "notification_settings": {
+            "user": draw.permutation(off),
+            "allowed": np.zeros(off.size, np.bool_),
+            "time_h": since,
+        },
     }
 
 
