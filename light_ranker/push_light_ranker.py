@@ -36,20 +36,23 @@ class PushLightRanker(Scorer, Taught):
     """
 
     task: Literal["sent", "top3", "distilled"] = Field(
-        "distilled", description="what it learns: the best of a request, the best three, or the heavy ranker's value"
+        default="distilled",
+        description="what it learns: the best of a request, the best three, or the heavy value",
     )
     features: tuple[str, ...] = Field(default=FEATURES, min_length=1, description="continuous inputs")
-    requests: int = Field(300, ge=1, description="requests whose candidates it is taught on")
-    max_examples: int = Field(120_000, ge=1, description="candidates it learns from at most")
-    epochs: int = Field(6, ge=1, le=100, description="passes over the lessons at most")
-    batch_size: int = Field(256, ge=2, description="candidates a step")
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd as released, for many more steps")
-    learning_rate: float = Field(0.002, gt=0, le=1, description="at the first step; falls to 0 along a line")
-    dropout: float = Field(0.2, ge=0, lt=1, description="of the transformed features and of the ids")
-    patience: int = Field(2, ge=1, description="epochs without a better RCE before training stops")
-    record_weight: bool = Field(False, description="weigh a candidate by 1 / (1 + its place in the heavy order)")
-    smooth_weight: float = Field(0.0, ge=0, description="added to the place, if record_weight")
-    min_record_weight: float = Field(0.0, ge=0, le=1, description="least weight, if record_weight")
+    requests: int = Field(default=300, ge=1, description="requests whose candidates it is taught on")
+    max_examples: int = Field(default=120_000, ge=1, description="candidates it learns from at most")
+    epochs: int = Field(default=6, ge=1, le=100, description="passes over the lessons at most")
+    batch_size: int = Field(default=256, ge=2, description="candidates a step")
+    optimizer: Literal["adam", "sgd"] = Field(default="adam", description="sgd as released, for many more steps")
+    learning_rate: float = Field(default=0.002, gt=0, le=1, description="at the first step; falls to 0 along a line")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="of the transformed features and of the ids")
+    patience: int = Field(default=2, ge=1, description="epochs without a better RCE before training stops")
+    record_weight: bool = Field(
+        default=False, description="weigh a candidate by 1 / (1 + its place in the heavy order)"
+    )
+    smooth_weight: float = Field(default=0.0, ge=0, description="added to the place, if record_weight")
+    min_record_weight: float = Field(default=0.0, ge=0, le=1, description="least weight, if record_weight")
 
     def __post_init__(self) -> None:
         for name in self.features:

@@ -65,4 +65,4 @@ def _summed(offsets: Longs, values: Doubles) -> Doubles:
     if not values.size:
         return np.zeros(offsets.size - 1)
     request = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-    return np.bincount(request, weights=values, minlength=offsets.size - 1)
+    return np.bincount(request, weights=values, minlength=offsets.size - 1).astype(np.float64, copy=False)

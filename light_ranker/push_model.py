@@ -73,8 +73,7 @@ class PushModel:
 def buckets(columns: dict[str, Array]) -> Longs:
     """int64 [n, S]: the bucket of each id; columns of different names have hashes of their own."""
     hashed = [rng.hashed(0, f"push light ranker {name}", values) for name, values in columns.items()]
-    found: Longs = np.stack(hashed, axis=1) & np.uint64(BUCKETS - 1)
-    return found.astype(np.int64)
+    return (np.stack(hashed, axis=1) & np.uint64(BUCKETS - 1)).astype(np.int64)
 
 
 def _leaky(x: Floats) -> Floats:
