@@ -7,7 +7,7 @@ name. What it is about is told from the keys of its JSON, never from its name:
     variants          feature transform, step by step                 layer_sizes   a tower, in serving and training
     cases + logits    losses and their gradients                      cases + steps learning-rate schedules
     cases with p      numeric calibration                             cases with predictions   RCE, NRCE, AUC
-    x + y_f32         the logarithm                                   D + filters   ClemNet: not covered yet
+    x + y_f32         the logarithm                                   D + filters   ClemNet, layer by layer
 
 The error of a number is |ours - theirs| / (1 + |theirs|); a fixture's error is the largest of all.
 """
@@ -59,7 +59,6 @@ class Report:
     fixture: str
     kind: str
     note: str = ""
-    covered: bool = True
     findings: list[Finding] = field(default_factory=list)
 
     def compare(self, what: str, ours: Tensor | ArrayLike, theirs: Tensor | ArrayLike, tolerance: float) -> None:
@@ -68,18 +67,16 @@ class Report:
 
     @property
     def error(self) -> float:
-        """The largest relative error; infinite if there was nothing to compare, 0 if that is not covered."""
-        nothing = math.inf if self.covered else 0.0
-        return max((finding.error for finding in self.findings), default=nothing)
+        """The largest relative error; infinite if there was nothing to compare."""
+        return max((finding.error for finding in self.findings), default=math.inf)
 
     @property
     def ok(self) -> bool:
-        """Whether every finding is within its tolerance, or the fixture is one that we do not claim to cover."""
-        return all(finding.ok for finding in self.findings) and (bool(self.findings) or not self.covered)
+        """Whether there are findings, all within their tolerance."""
+        return bool(self.findings) and all(finding.ok for finding in self.findings)
 
     def rows(self) -> list[dict[str, object]]:
         """The largest error per tolerance, a row each; a row without an error if there was nothing to compare."""
-        verdict = "not covered" if not self.covered else "OVER"
         about: dict[str, object] = {"fixture": self.fixture, "kind": self.kind}
         rows: list[dict[str, object]] = []
         for tolerance in sorted({finding.tolerance for finding in self.findings}):
@@ -88,7 +85,7 @@ class Report:
             said = "ok" if all(finding.ok for finding in same) else "OVER"
             shown = worst if math.isfinite(worst) else None
             rows.append({**about, "compared": len(same), "worst_error": shown, "tolerance": tolerance, "verdict": said})
-        return rows or [{**about, "compared": 0, "worst_error": None, "tolerance": None, "verdict": verdict}]
+        return rows or [{**about, "compared": 0, "worst_error": None, "tolerance": None, "verdict": "OVER"}]
 
     def as_json(self) -> dict[str, object]:
         """Everything as plain data; an infinite error (NaN, another shape) is None."""
@@ -97,14 +94,14 @@ class Report:
             for f in self.findings
         ]
         worst = self.error if math.isfinite(self.error) else None
-        about = {"fixture": self.fixture, "kind": self.kind, "covered": self.covered, "ok": self.ok}
+        about = {"fixture": self.fixture, "kind": self.kind, "ok": self.ok}
         return {**about, "worst_error": worst, "note": self.note, "findings": findings}
 
 
 def check(path: Path | str) -> float:
     """The worst relative error of a fixture (its JSON, its .npz or their common stem), or of a folder of fixtures.
 
-    Fixtures that are not covered add nothing. DataError if there is no fixture or one cannot be read.
+    DataError if there is no fixture or one cannot be read.
     """
     where = Path(path)
     reports = check_folder(where) if where.is_dir() else [check_fixture(where)]
@@ -138,9 +135,6 @@ def check_fixture(path: Path | str) -> Report:
     if kind is None:
         raise DataError(str(file), f"is no fixture that we know: its keys are {', '.join(sorted(fixture)[:8])}")
     report = Report(file.stem, kind)
-    if kind == "clemnet":
-        report.covered, report.note = False, "not covered: ClemNet, the network of the push ranker, is not built yet"
-        return report
     arrays = _arrays(file.with_suffix(".npz"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

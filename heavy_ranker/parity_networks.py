@@ -1,4 +1,4 @@
-"""Parity of networks: MaskNet, towers, the feature transform, and a whole model with its training."""
+"""Parity of networks: MaskNet, ClemNet, towers, the feature transform, and a whole model with its training."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from heavy_ranker.masknet import MaskNet
 from heavy_ranker.mlp import Mlp
 from heavy_ranker.network import HeavyNetwork, multitask_loss, task_losses
 from heavy_ranker.parity import DOUBLE, FORWARD, GRADIENT, Fixture, Report
+from heavy_ranker.parity_clemnet import check_clemnet
 from heavy_ranker.published import (
     EMBEDDINGS,
     Arrays,
@@ -257,6 +258,7 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 CHECKS: Mapping[str, Callable[[Fixture, Arrays, Report], None]] = {
     "masknet": _masknet,
+    "clemnet": check_clemnet,
     "mlp": _mlp,
     "transform": _transform,
     "model": _model,

@@ -125,8 +125,8 @@ class ServingNetwork:
         layers |= {f"mlp.{k}": layer for k, layer in enumerate(self.mlp)}
         layers |= {f"tower.{k}": layer for k, layer in enumerate(self.towers)}
         return {
-            "features": _text(self.features),
-            "embeddings": _text(self.embeddings),
+            "features": text_of(self.features),
+            "embeddings": text_of(self.embeddings),
             "embeddings.widths": self.widths,
             "transform.scale": self.scale,
             "transform.shift": self.shift,
@@ -167,8 +167,8 @@ class ServingNetwork:
 
         limits = state["transform.clip_and_epsilon"]
         return cls(
-            features=_names(state["features"]),
-            embeddings=_names(state["embeddings"]),
+            features=names_of(state["features"]),
+            embeddings=names_of(state["embeddings"]),
             widths=state["embeddings.widths"],
             scale=state["transform.scale"],
             shift=state["transform.shift"],
@@ -222,10 +222,11 @@ class ServingNetwork:
         return ""
 
 
-def _text(names: tuple[str, ...]) -> Array:
+def text_of(names: tuple[str, ...]) -> Array:
     """uint8: names, for a file of arrays."""
     return np.array(list("\n".join(names).encode()), np.uint8)
 
 
-def _names(text: Array) -> tuple[str, ...]:
+def names_of(text: Array) -> tuple[str, ...]:
+    """What `text_of` gave."""
     return tuple(bytes(text).decode().split("\n")) if text.size else ()

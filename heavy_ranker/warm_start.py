@@ -36,7 +36,7 @@ def warm_start(network: HeavyNetwork, features: tuple[str, ...], path: Path) -> 
     features: the names of the network's inputs, continuous ones first, then each number of the vectors. The vectors'
     layer norms are taken as they were where the vectors are the same, and begin afresh where there were others.
     """
-    known, old, old_continuous = _read(path)
+    known, old, old_continuous = read_checkpoint(path)
     if not set(old) & set(features):
         raise DataError(str(path), "was trained on none of these features — start without it")
     place = {name: at for at, name in enumerate(old)}
@@ -49,21 +49,21 @@ def warm_start(network: HeavyNetwork, features: tuple[str, ...], path: Path) -> 
             {name: values for name, values in some.items() if not name.startswith(NORMS)} for some in (known, tensors)
         )
     if known.keys() != tensors.keys():
-        _refuse(path, sorted(known.keys() ^ tensors.keys()))
+        refuse(path, sorted(known.keys() ^ tensors.keys()))
     for name, fresh in tensors.items():
         found, leaf = known[name], name.rpartition("blocks.")[2].partition(".")[2]
         if name in BY_CONTINUOUS:
-            found = _taken(found, bound, fresh)
+            found = taken(found, bound, fresh)
         elif name in BY_FEATURE or (".blocks." in name and leaf in ROWS):
-            found = _taken(found, chosen[: fresh.shape[0]], fresh)
+            found = taken(found, chosen[: fresh.shape[0]], fresh)
         elif ".blocks." in name and leaf in COLUMNS:
-            found = _taken(found.T, chosen, torch.zeros_like(fresh.T)).T
+            found = taken(found.T, chosen, torch.zeros_like(fresh.T)).T
         if found.shape != fresh.shape:
-            _refuse(path, [f"{name} {tuple(found.shape)} and not {tuple(fresh.shape)}"])
+            refuse(path, [f"{name} {tuple(found.shape)} and not {tuple(fresh.shape)}"])
         fresh.copy_(found)
 
 
-def _taken(found: Tensor, place: Tensor, fresh: Tensor) -> Tensor:
+def taken(found: Tensor, place: Tensor, fresh: Tensor) -> Tensor:
     """Rows of `found` at `place`; those of `fresh` where it is -1."""
     if found.shape[1:] != fresh.shape[1:]:
         return found
@@ -72,7 +72,8 @@ def _taken(found: Tensor, place: Tensor, fresh: Tensor) -> Tensor:
     return out
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], int]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], int]:
+    """(tensors, names of the inputs, how many of them are continuous); DataError if it is no such file."""
     try:
         with safe_open(str(path), framework="pt") as file:
             about = file.metadata() or {}
@@ -84,5 +85,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...], int]:
         raise DataError(str(path), f"is no checkpoint of the heavy ranker ({error})") from None
 
 
-def _refuse(path: Path, other: list[str]) -> None:
+def refuse(path: Path, other: list[str]) -> None:
+    """DataError about the tensors that differ."""
     raise DataError(str(path), f"is of another architecture ({', '.join(other[:3])}) — start without it")

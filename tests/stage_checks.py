@@ -72,6 +72,7 @@ SMALL: dict[str, object] = {
     "min_degree": 0,
     "min_video_s": 0.0,
     "ttl_min": 600.0,
+    "min_value": 0.5,
 }
 # Columns of other stages that stand for something: the values that they can have.
 CODES: dict[str, tuple[float, ...]] = {"visibility.verdict": (-1.0, 1.0, 10.0, 16.0)}
@@ -546,7 +547,7 @@ def _everything(given: CandidateBatch | Requests, workshop: Workshop) -> Iterato
         yield from ((f"column {name!r}", given[name]) for name in given.names)
     yield from ((f"asset {name!r}", values) for name, values in workshop.assets.items())
     read = ("users", "follows", "tweets", "impressions", "engagements", "feedback", "tweet_words")
-    for table in (*read, "tweet_labels", "user_labels", "subscriptions"):
+    for table in (*read, "notifications", "notification_actions", "tweet_labels", "user_labels", "subscriptions"):
         yield from ((f"{table}.{name}", values) for name, values in workshop.world.table(table).items())
 
 

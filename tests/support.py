@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from funnel.core import rng
-from funnel.core.actions import ACTION_CODE, ACTIONS
+from funnel.core.actions import ACTION_CODE, ACTIONS, PUSH_ACTION_CODE, PUSH_ACTIONS
 from funnel.core.arrays import Array, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.tables import (
     BLOCK,
     MUTE,
     MUTE_KEYWORD,
+    NOTIFICATION_KINDS,
     QUOTE,
     REPLY,
     REPORT,
@@ -97,6 +98,7 @@ def mini_world(
         "feedback": _feedback(draw, written, users, words, hours, feedback),
         "lists": _lists(draw, users),
         **_labels(seed, written, users, hours),
+        **_notifications(seed, written, users, hours, 3 * pages),
     }
     meta = WorldMeta(f"mini{seed}", end_h=hours, train_until_h=0.8 * hours, viewer_count=users)
     return WorldTables(meta, tables)
@@ -121,6 +123,11 @@ def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTa
     tables["tweet_words"] = dict(world.table("tweet_words"))
     for name in ("impressions", "engagements", "feedback", "tweet_labels", "user_labels"):
         tables[name] = _altered(draw, world.table(name), now_h)
+    for name in ("notifications", "notification_actions", "notification_settings"):
+        tables[name] = _altered(draw, world.table(name), now_h)
+    sent = tables["notifications"]["viewer"].size
+    done = tables["notification_actions"]
+    done["impression"] = np.minimum(done["impression"], max(sent - 1, 0)).astype(np.int32)
     known = tables["engagements"]["time_h"] < now_h
     tables["engagements"]["impression"] = np.where(known, tables["engagements"]["impression"], -1).astype(np.int32)
     follows = dict(world.table("follows"))
@@ -433,6 +440,65 @@ def _labels(seed: int, tweets: dict[str, Array], users: int, hours: float) -> di
         "time_h": since,
     }
     return tables
+
+
+# Probability of each action on a notification, as RATES; actions of which `oonc` is made are split from it.
+PUSH_RATES = {
+    "oonc": 0.5,
+    "open": 0.6,
+    "ntab_click": 0.6,
+    "engage": 0.5,
+    "dismiss": 0.2,
+    "dislike": 0.1,
+    "turn_off": 0.04,
+}
+
+
+def _notifications(
+    seed: int, tweets: dict[str, Array], users: int, hours: float, count: int
+) -> dict[str, dict[str, Array]]:
+    """Notifications of existing tweets, few for most and many for some; what was done; who turned them off."""
+    draw = rng.stream(seed, "mini world notifications")
+    n = count if tweets["author"].size else 0
+    time_h = np.sort(draw.uniform(0.05 * hours, hours, n))
+    known = np.maximum(np.searchsorted(tweets["time_h"], time_h), 1)
+    tweet = (draw.random(n) * known).astype(np.int32)
+    viewer = (max(users - 1, 1) * draw.random(n) ** 3).astype(np.int32)
+    sent = {
+        "viewer": viewer,
+        "tweet": tweet,
+        "time_h": time_h,
+        "kind": draw.integers(0, len(NOTIFICATION_KINDS), n).astype(np.int8),
+        "arm": draw.integers(0, 3, n).astype(np.int8),
+        "propensity": np.where(draw.random(n) < 0.9, draw.uniform(0.01, 1.0, n), np.nan).astype(np.float32),
+    }
+    fit = tweets["author"][tweet] % COMMUNITIES == viewer % COMMUNITIES
+    happened: dict[str, Array] = {}
+    for action in PUSH_ACTIONS:
+        base = PUSH_RATES[action.name] * np.where(fit != action.negative, 1.0, 1 / 3)
+        possible = happened[action.within] if action.within is not None else np.ones(n, np.bool_)
+        happened[action.name] = possible & (draw.random(n) < base)
+    neither = happened["oonc"] & ~happened["open"]
+    happened["ntab_click"] |= neither  # one of the two is what `oonc` means
+    rows = np.concatenate([np.flatnonzero(did) for did in happened.values()])
+    code = np.concatenate([np.full(int(did.sum()), PUSH_ACTION_CODE[name]) for name, did in happened.items()])
+    moment = np.minimum(time_h[rows] + draw.uniform(0.001, 0.5, rows.size), hours)
+    order = np.argsort(moment, kind="stable")
+    done = {"viewer": viewer[rows], "tweet": tweet[rows], "action": code, "time_h": moment, "impression": rows}
+    types = {"action": np.int8, "impression": np.int32}
+    off = np.arange(0, max(users - 1, 0), 2).astype(np.int32)
+    since = np.sort(draw.uniform(0.1 * hours, 0.8 * hours, off.size))
+    return {
+        "notifications": sent,
+        "notification_actions": {
+            name: values[order].astype(types.get(name, values.dtype)) for name, values in done.items()
+        },
+        "notification_settings": {
+            "user": draw.permutation(off),
+            "allowed": np.zeros(off.size, np.bool_),
+            "time_h": since,
+        },
+    }
 
 
 def _altered(draw: np.random.Generator, table: Columns, now_h: float) -> dict[str, Array]:

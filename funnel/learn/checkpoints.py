@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import Optimizer
 
 from funnel.core.errors import DataError
 
@@ -93,17 +93,18 @@ def _match(where: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
         raise DataError(where, f"is of another network: {', '.join(other[:3])} differ — delete it to start again")
 
 
-def optimizer_tensors(optimizer: Adam) -> dict[str, Tensor]:
-    """Both moments and the count of steps of every parameter, by its place in the groups."""
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers of every parameter (Adam: both moments and the count of steps), by its place."""
     places = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return {
         f"{place}.{name}": value
         for place, parameter in enumerate(places)
         for name, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
     }
 
 
-def restore_optimizer(optimizer: Adam, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` gave."""
     places = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+from torch.optim import SGD, Adam, Optimizer
 
 from funnel.core import rng
 from funnel.core.progress import SILENT, Progress
@@ -104,15 +104,16 @@ def train(
     progress: Progress = SILENT,
     log_dir: Path | None = None,
     checkpoint: Checkpoint | None = None,
+    optimizer_of: Callable[[Sequence[Group]], Optimizer] | None = None,
 ) -> History:
     """Train the model in place; it ends with the weights of the best validation loss.
 
     loss: from int64 row numbers [B] to the scalar to minimise; validate: the validation loss, called in
     evaluation mode without gradients; log_dir: where TensorBoard curves go; checkpoint: a file that
     training writes as it goes on, and takes up again if it is there: what is stopped and resumed ends
-    with the same bytes as what was not. Call it inside `seeded`.
+    with the same bytes as what was not; optimizer_of: `adam` if not said. Call it inside `seeded`.
     """
-    optimizer = adam(groups)
+    optimizer = (optimizer_of or adam)(groups)
     history, best = History(), _Best(model)
     losses: list[Tensor] = []
     begun = 0
@@ -158,7 +159,12 @@ def adam(groups: Sequence[Group], *, betas: tuple[float, float] = BETAS, epsilon
     return Adam(parameters, betas=betas, eps=epsilon, fused=True)
 
 
-def set_rates(optimizer: Adam, groups: Sequence[Group], step: int) -> None:
+def gradient_descent(groups: Sequence[Group]) -> SGD:
+    """Plain gradient descent, each group with a rate of its own, 0 until `set_rates` says it."""
+    return SGD([{"params": list(group.parameters), "lr": 0.0} for group in groups])
+
+
+def set_rates(optimizer: Optimizer, groups: Sequence[Group], step: int) -> None:
     """Give every group the rate that its schedule has at a step."""
     for slot, group in zip(optimizer.param_groups, groups, strict=True):
         slot["lr"] = group.schedule(step)
@@ -173,7 +179,7 @@ def _put_down(
     checkpoint: Checkpoint,
     step: int,
     model: nn.Module,
-    optimizer: Adam,
+    optimizer: Optimizer,
     history: History,
     best: _Best,
     losses: Sequence[Tensor],
@@ -192,13 +198,14 @@ def _put_down(
 
 
 def _take_up(
-    checkpoint: Checkpoint, model: nn.Module, optimizer: Adam, history: History, best: _Best, losses: list[Tensor]
+    checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer, history: History, best: _Best, losses: list[Tensor]
 ) -> int:
     """The step to go on from; everything else is put back where it was."""
-    step, tensors, past = checkpoint.load({"model": model.state_dict(), "optimizer": None})
+    remembers: dict[str, None] = {"optimizer": None} if isinstance(optimizer, Adam) else {}
+    step, tensors, past = checkpoint.load({"model": model.state_dict(), **remembers})
     model.load_state_dict(tensors["model"])
     best.weights = tensors.get("best", dict(tensors["model"]) if past["step"] else {})
-    restore_optimizer(optimizer, tensors["optimizer"])
+    restore_optimizer(optimizer, tensors.get("optimizer", {}))
     torch.set_rng_state(tensors["random"]["torch"])
     losses.extend(tensors["losses"]["since evaluation"].unbind())
     history.step.extend(int(at) for at in past["step"])
