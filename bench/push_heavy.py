@@ -142,11 +142,11 @@ def _matrix(inputs: PushInputs, mean: Array, spread: Array, buckets: int) -> Arr
     dense = np.clip((_logarithm(inputs.numbers) - mean) / spread, -5, 5)
     if not buckets:
         return dense
-    parts = [
+    parts: list[Any] = [
         csr_matrix((part.value, part.bucket, part.offsets), (len(part), buckets))
         for part in (inputs.flags, inputs.amounts)
     ]
-    joined: Array = hstack([csr_matrix(dense), *parts]).tocsr()
+    joined: Array = hstack([*parts, csr_matrix(dense)]).tocsr()
     return joined
 
 
