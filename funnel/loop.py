@@ -128,7 +128,7 @@ def loop_to(
     viewers_per_day: timelines (decisions) on an average day; as many as the log has if not given. retrain_every_days:
     fit what learns after every so many days; never if not given. beside: a funnel of another product that serves the
     same people in the same hours; each sees the other's log. switch: another funnel from some day on. Days that are
-    there already are kept, also those beyond `days`; ConfigError if they come from another configuration, seed or world,
+    there already are kept, also those beyond `days`; ConfigError if they are of another configuration, seed or world,
     or if nobody knows the world's truth.
     """
     began = time.perf_counter()
