@@ -154,7 +154,8 @@ A world without truth is judged at the end of its training time. There `later.*`
 of sources, diversity of authors, novelty, freshness, coverage, `creators.*`, `society.cross_group` (by country) and
 `society.homogenisation` are what is left.
 
-What happens over days (hysteresis after switching off, drift) is no property of a page: `funnel study hysteresis` and [loop.md](loop.md) have it.
+What happens over days (hysteresis after switching off, drift) is no property of a page: `funnel study hysteresis` and
+[loop.md](loop.md) have it.
 """
 
 

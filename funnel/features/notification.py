@@ -100,8 +100,8 @@ def hour_of_day(requests: Requests) -> Floats:
 def author_notifications_24h(batch: CandidateBatch) -> Floats:
     """Notifications of the author's tweets sent to the viewer in the last 24 hours."""
     index = batch.requests.view.events("notification", by="viewer_author")
-    slots = _pairs(index, batch, batch["author"]).astype(np.int32)
-    return within(index, slots, batch.now_h, (DAY_H,))[0]
+    slots = _pairs(index, batch, batch["author"])  # -1 for a pair of whom nothing is known
+    return (index.count(slots, batch.now_h) - index.count(slots, batch.now_h - DAY_H)).astype(np.float32)
 
 
 @feature("author_notification_dislike_h", unit="h", group="notification", needs=("author",))
@@ -133,7 +133,8 @@ def kind_notifications_24h(batch: CandidateBatch) -> Floats:
     """Notifications sent to the viewer for the same reason in the last 24 hours."""
     index = _by_kind(batch.requests.view)
     slots = batch.viewer * np.int32(len(NOTIFICATION_KINDS)) + batch["notification_kind"]
-    return within(index, slots, batch.now_h, (DAY_H,))[0]
+    (sent,) = within(index, slots, batch.now_h, (DAY_H,))
+    return sent
 
 
 @feature("notified_h", unit="h", group="notification", needs=("original",))
@@ -146,7 +147,8 @@ def notified_h(batch: CandidateBatch) -> Floats:
 
 def _sent_within(requests: Requests, hours: float) -> Floats:
     index = requests.view.events("notification", by="viewer")
-    return within(index, requests.viewer, requests.now_h, (hours,))[0]
+    (sent,) = within(index, requests.viewer, requests.now_h, (hours,))
+    return sent
 
 
 def _since_of_viewer(requests: Requests, what: str) -> Floats:
