@@ -133,7 +133,7 @@ def kind_notifications_24h(batch: CandidateBatch) -> Floats:
     """Notifications sent to the viewer for the same reason in the last 24 hours."""
     index = _by_kind(batch.requests.view)
     slots = batch.viewer * np.int32(len(NOTIFICATION_KINDS)) + batch["notification_kind"]
-    (sent,) = within(index, slots, batch.now_h, (DAY_H,))
+    sent: Floats = within(index, slots, batch.now_h, (DAY_H,))[0]
     return sent
 
 
@@ -147,7 +147,7 @@ def notified_h(batch: CandidateBatch) -> Floats:
 
 def _sent_within(requests: Requests, hours: float) -> Floats:
     index = requests.view.events("notification", by="viewer")
-    (sent,) = within(index, requests.viewer, requests.now_h, (hours,))
+    sent: Floats = within(index, requests.viewer, requests.now_h, (hours,))[0]
     return sent
 
 
