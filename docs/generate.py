@@ -144,10 +144,11 @@ calibration, amplification), which is recomputed for each resample of the viewer
 
 *chance* is what a page by lot has, *ceiling* what the best page has; "measured" means that the commands print it, from
 the presets `random` and `oracle` for the same viewers. *better* says which way is an improvement, where one can say so.
-*needs*: `truth`, a world that knows what its people would do; `counts`, what each stage removed; `best`, the true best
-of all eligible tweets; `later`, engagements logged after the moment, the only judge in a world without truth;
-`candidates`, a look at all candidates; `chronological`, the chronological pages of the same viewers; `full pool`, the
-next ranker's scores of all candidates.
+*product*: of whose pages it can be said, timelines or notifications (`push`), whose references are the presets
+`push_random`, `push_oracle` and `push_newest`. *needs*: `truth`, a world that knows what its people would do; `counts`,
+what each stage removed; `best`, the true best of all eligible tweets; `later`, engagements logged after the moment, the
+only judge in a world without truth; `candidates`, a look at all candidates; `chronological`, the chronological pages of
+the same viewers; `full pool`, the next ranker's scores of all candidates.
 
 A world without truth is judged at the end of its training time. There `later.*`, `stage.later_left.*`, survival, shares
 of sources, diversity of authors, novelty, freshness, coverage, `creators.*`, `society.cross_group` (by country) and

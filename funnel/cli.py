@@ -55,7 +55,12 @@ FunnelOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
 AtOption = Annotated[
-    str, typer.Option("--at", help="Moment: end, hours (150.5), a span since the start (2d6h), or an ISO time (UTC).")
+    str | None,
+    typer.Option(
+        "--at",
+        help="Moment: end, hours (150.5), a span since the start (2d6h), or an ISO time (UTC). The end if not given; "
+        "for notifications, 18:00 of the last day.",
+    ),
 ]
 SizeOption = Annotated[int | None, typer.Option("--size", help="Tweets on a page; the funnel's own if not given.")]
 SetOption = Annotated[
@@ -65,6 +70,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, 
 ModelOption = Annotated[
     Path | None,
     typer.Option("--config", help="YAML file of a whole model; configs/models/local_prod.yaml if not given."),
+]
+ProductOption = Annotated[
+    str | None, typer.Option("--product", help="timeline or push (notifications); whatever the funnel makes.")
+]
+BesideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--beside", help="A funnel of another product that serves the same people; each sees the other's log."
+    ),
 ]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Also write the table to this file as CSV.")]
 ViewerOption = Annotated[int, typer.Option("--viewer", help="The viewer's number.")]
@@ -86,10 +100,14 @@ def simulate(
     viewers: Annotated[
         str | None, typer.Option("--viewers", help="Many viewers: a number to sample, all, or a file of numbers.")
     ] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", help="With --viewers all: live through so many days, as `funnel loop`.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the pages of --viewers.")] = None,
     world: WorldOption = "small",
     funnel: FunnelOption = None,
-    at: AtOption = "end",
+    product: ProductOption = None,
+    at: AtOption = None,
     size: SizeOption = None,
     seed: SeedOption = 0,
     set_: SetOption = None,
@@ -99,31 +117,44 @@ def simulate(
     micro_batch: Annotated[int, typer.Option("--micro-batch", help="Viewers that go through a stage together.")] = 32,
     workers: Annotated[int, typer.Option("--workers", help="Threads for --viewers.")] = 1,
 ) -> None:
-    """Show one viewer's timeline with the funnel behind it, or write those of many viewers to a folder."""
+    """Show one viewer's page with the funnel behind it, or write those of many viewers to a folder.
+
+    A page is a timeline or, with --product push, one recommended notification or none.
+    """
     if (viewer is None) == (viewers is None):
         raise ConfigError("funnel simulate", "wants either --viewer NUMBER or --viewers NUMBER|all|FILE")
     if (viewers is None) != (out is None):
         raise ConfigError("funnel simulate", "wants --viewers and --out RUN_DIR together")
     if size is not None and size < 1:
         raise ConfigError("--size", f"wants at least 1 tweet a page, got {size}")
+    if days is not None and (viewers != "all" or at is not None or size is not None):
+        raise ConfigError("--days", "wants --viewers all, from the world's end on, with pages of the funnel's own size")
     from funnel import ask
 
     progress, loaded = _load_world(world)
     _refuse_without_tweets(loaded)
+    if days is not None:
+        assert out is not None
+        pipeline = _loaded(funnel, loaded, set_, product)
+        _live(pipeline, out, progress, as_json=as_json, days=days, seed=seed, micro_batch=micro_batch, beside=None)
+        return
     meta = loaded.meta
-    at_h = ask.moment(at, meta)
+    at_h = ask.moment(at, meta) if at is not None else None
     if viewer is not None:
         one = ask.one_viewer(viewer, meta)
-        pages = _ready(funnel, loaded, set_, progress).run([one], at_h=at_h, seed=seed, size=size)
+        pages = _ready(funnel, loaded, set_, progress, product).run([one], at_h=at_h, seed=seed, size=size)
         _write_csv(csv, pages[0].rows)
-        _emit(pages[0].as_json()) if as_json else _show_page(pages, explain=explain)
+        if as_json:
+            _emit({**pages[0].as_json(), **_decided(pages)})
+        else:
+            _show_page(pages, explain=explain)
         return
     assert viewers is not None
     assert out is not None
     many = ask.many_viewers(viewers, meta, seed=seed)
     from funnel.simulate import simulate_to
 
-    pipeline = _ready(funnel, loaded, set_, progress)
+    pipeline = _ready(funnel, loaded, set_, progress, product)
     try:
         run = simulate_to(
             pipeline,
@@ -150,6 +181,8 @@ def loop(
     days: Annotated[int, typer.Option("--days", help="Days to live through after the world's end.")] = 7,
     world: WorldOption = "small",
     funnel: FunnelOption = None,
+    product: ProductOption = None,
+    beside: BesideOption = None,
     seed: SeedOption = 0,
     set_: SetOption = None,
     viewers_per_day: Annotated[
@@ -163,7 +196,28 @@ def loop(
 ) -> None:
     """Run the closed loop: days on which people react to what the funnel shows, and the world changes by it."""
     progress, loaded = _load_world(world)
-    pipeline = _loaded(funnel, loaded, set_)
+    pipeline = _loaded(funnel, loaded, set_, product)
+    _live(
+        pipeline, out, progress, as_json=as_json, days=days, seed=seed, viewers_per_day=viewers_per_day,
+        retrain_every_days=retrain_every_days, micro_batch=micro_batch,
+        beside=None if beside is None else _loaded(beside, loaded, None),
+    )  # fmt: skip
+
+
+def _live(
+    pipeline: Funnel,
+    out: Path,
+    progress: TerminalProgress,
+    *,
+    as_json: bool,
+    days: int,
+    seed: int,
+    micro_batch: int,
+    beside: Funnel | None,
+    viewers_per_day: float | None = None,
+    retrain_every_days: int | None = None,
+) -> None:
+    """Live through days, and show them."""
     from funnel.loop import loop_to, summary
 
     try:
@@ -174,6 +228,7 @@ def loop(
             seed=seed,
             viewers_per_day=viewers_per_day,
             retrain_every_days=retrain_every_days,
+            beside=beside,
             micro_batch=micro_batch,
             progress=progress,
         )
@@ -196,7 +251,8 @@ def explain(
     tweet: Annotated[int, typer.Option("--tweet", help="The tweet's number.")],
     world: WorldOption = "small",
     funnel: FunnelOption = None,
-    at: AtOption = "end",
+    product: ProductOption = None,
+    at: AtOption = None,
     size: SizeOption = None,
     seed: SeedOption = 0,
     set_: SetOption = None,
@@ -208,8 +264,9 @@ def explain(
 
     progress, loaded = _load_world(world)
     _refuse_without_tweets(loaded)
-    at_h, one = ask.moment(at, loaded.meta), ask.one_viewer(viewer, loaded.meta)
-    pipeline = _ready(funnel, loaded, set_, progress)
+    at_h = ask.moment(at, loaded.meta) if at is not None else None
+    one = ask.one_viewer(viewer, loaded.meta)
+    pipeline = _ready(funnel, loaded, set_, progress, product)
     from funnel import explain as explaining
 
     said = explaining.explain(pipeline, pipeline.run([one], at_h=at_h, seed=seed, size=size), one, tweet)
@@ -247,6 +304,7 @@ def train(
     *,
     world: WorldOption = "small",
     funnel: FunnelOption = None,
+    product: ProductOption = None,
     seed: SeedOption = 0,
     set_: SetOption = None,
     force: Annotated[bool, typer.Option("--force", help="Learn again what is in the cache.")] = False,
@@ -259,7 +317,7 @@ def train(
         return
     progress, loaded = _load_world(world)
     _refuse_without_tweets(loaded)
-    pipeline = _loaded(funnel, loaded, set_)
+    pipeline = _loaded(funnel, loaded, set_, product)
     from funnel.train import train as fit
 
     report = fit(pipeline, seed=seed, force=force, progress=progress, log_dir=log_dir)
@@ -464,9 +522,9 @@ def list_worlds(*, as_json: JsonOption = False) -> None:
 @list_app.command("funnels")
 def list_funnels(*, as_json: JsonOption = False) -> None:
     """Funnels that come with the package."""
-    from funnel.compose import about_funnel, funnel_names
+    from funnel.compose import about_funnel, funnel_names, product_of
 
-    rows = [{"funnel": name, "about": about_funnel(name)} for name in funnel_names()]
+    rows = [{"funnel": name, "product": product_of(name).name, "about": about_funnel(name)} for name in funnel_names()]
     _table("Funnels", rows, as_json=as_json)
 
 
@@ -553,15 +611,22 @@ def _load_world(name: str, *, seed: int = 0, rebuild: bool = False) -> tuple[Ter
     return progress, World.load(name, seed=seed, rebuild=rebuild, progress=progress)
 
 
-def _loaded(name: str | None, world: World, settings: Sequence[str] | None) -> Funnel:
-    from funnel.compose import load_funnel
+def _loaded(name: str | None, world: World, settings: Sequence[str] | None, product: str | None = None) -> Funnel:
+    """The funnel of that name, or the product's (the world's) own; ConfigError if it makes something else."""
+    from funnel.compose import load_chosen
 
-    return load_funnel(name or world.meta.default_funnel, world, settings=settings or ())
+    return load_chosen(name, world, settings=settings or (), product=product)
 
 
-def _ready(name: str | None, world: World, settings: Sequence[str] | None, progress: TerminalProgress) -> Funnel:
+def _ready(
+    name: str | None,
+    world: World,
+    settings: Sequence[str] | None,
+    progress: TerminalProgress,
+    product: str | None = None,
+) -> Funnel:
     """The funnel, trained."""
-    pipeline = _loaded(name, world, settings)
+    pipeline = _loaded(name, world, settings, product)
     pipeline.ensure_trained(progress=progress)
     return pipeline
 
@@ -613,9 +678,38 @@ def _show_page(pages: Pages, *, explain: bool) -> None:
             "\n".join([*_proof_lines(pages, page, row), *explaining.sums(one)])
             for row, one in zip(rows, known, strict=True)
         ]
+    if not rows and pages.funnel.product.optional:
+        _show(_heading(pages, page), *_decision(pages), report.funnel_table(pages.stages))
+        return
     shown = report.timeline(rows, title=_title(pages, page), why=why, details=details, modules=_modules(pages, page))
-    _show(shown, report.funnel_table(pages.stages))
+    _show(shown, *_decision(pages), report.funnel_table(pages.stages))
     _warn(pages.warnings)
+
+
+def _decided(pages: Pages) -> dict[str, object]:
+    """`decision`, where an empty page is an answer."""
+    if not pages.funnel.product.optional:
+        return {}
+    from funnel.decision import decision
+
+    return {"decision": decision(pages[0], pages)}
+
+
+def _decision(pages: Pages) -> list[RenderableType]:
+    """What was decided and what fell, where an empty page is an answer."""
+    if not pages.funnel.product.optional:
+        return []
+    from funnel.decision import decision, fallen_rows, words
+    from funnel.report import paragraph, rows_table
+
+    said = decision(pages[0], pages)
+    return [paragraph(words(said)), rows_table(fallen_rows(said), title="Best of what is not sent")]
+
+
+def _heading(pages: Pages, page: Page) -> RenderableType:
+    from funnel.report import paragraph
+
+    return paragraph(_title(pages, page), bold=True)
 
 
 def _proof_lines(pages: Pages, page: Page, row: Mapping[str, object]) -> list[str]:
@@ -664,7 +758,9 @@ def _title(pages: Pages, page: Page) -> str:
     world = pages.funnel.world
     handle = world.handles(np.array([page.viewer]))[0]
     when = moment_words(page.at_h, world.meta.epoch_unix_s)
-    return f"For you · @{handle} (viewer {page.viewer}) · {when} · {world.name} · {pages.funnel.name}"
+    return (
+        f"{pages.funnel.product.title} · @{handle} (viewer {page.viewer}) · {when} · {world.name} · {pages.funnel.name}"
+    )
 
 
 def _show_run(run: Run) -> None:

@@ -39,15 +39,18 @@ def attribute(
     funnel: Annotated[
         str | None, typer.Option("--funnel", help="A funnel's name or a YAML file; the world's own if not given.")
     ] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="timeline or push (notifications); whatever the funnel makes.")
+    ] = None,
     world: World_ = "small",
     viewers: Annotated[str, typer.Option("--viewers", help="A number to sample, all, or a file of numbers.")] = "500",
-    size: Annotated[int, typer.Option("--size", help="Places of a page.")] = 35,
+    size: Annotated[int | None, typer.Option("--size", help="Places of a page; 35, or 1 of notifications.")] = None,
     value: Annotated[
         str | None,
         typer.Option("--value", help="What is measured: an action, satisfaction, or a funnel's weights; its own."),
     ] = None,
     max_age_h: Annotated[float, typer.Option("--max-age-h", help="The corpus: tweets of so many hours.")] = 48.0,
-    at: Annotated[str, typer.Option("--at", help="Moment, as for simulate.")] = "end",
+    at: Annotated[str | None, typer.Option("--at", help="Moment, as for simulate.")] = None,
     seed: Seed = 0,
     set_: Set_ = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also write the waterfall to this file.")] = None,
@@ -63,8 +66,11 @@ def attribute(
     progress, loaded = _load_world(world)
     if loaded.oracle is None:
         _refuse_without_truth(loaded)
-    at_h, many = ask.moment(at, loaded.meta), ask.many_viewers(viewers, loaded.meta, seed=seed)
-    pipeline = _funnel(funnel or loaded.meta.default_funnel, loaded, set_)
+    at_h = ask.moment(at, loaded.meta) if at is not None else None
+    many = ask.many_viewers(viewers, loaded.meta, seed=seed)
+    from funnel.compose import load_chosen
+
+    pipeline = load_chosen(funnel, loaded, settings=set_ or (), product=product)
     ledger = account(
         pipeline, many, size=size, value=value, max_age_h=max_age_h, at_h=at_h, seed=seed, progress=progress
     )

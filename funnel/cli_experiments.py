@@ -36,7 +36,19 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and no
 Csv = Annotated[Path | None, typer.Option("--csv", help="Write all differences to this file as CSV.")]
 
 # What people look at first; --metric shows others, --json and --csv have all.
-SHOWN = ("page", "diversity", "novelty", "serendipity", "freshness", "coverage", "creators", "society", "later", "loop")
+SHOWN = (
+    "page",
+    "push",
+    "diversity",
+    "novelty",
+    "serendipity",
+    "freshness",
+    "coverage",
+    "creators",
+    "society",
+    "later",
+    "loop",
+)
 SHOWN_RANKERS = ("rank.ndcg", "consistency")
 
 
@@ -103,6 +115,9 @@ def compare(
 def ablate(
     *,
     funnel: Annotated[str | None, typer.Option("--funnel", help="A funnel's name or a YAML file.")] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="timeline or push (notifications); whatever the funnel makes.")
+    ] = None,
     stage: Annotated[list[str] | None, typer.Option("--stage", help="Leave this stage out. Can be repeated.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Leave each stage out in turn; Shapley values.")] = False,
     world: World_ = "small",
@@ -126,10 +141,10 @@ def ablate(
     if metric is not None:
         _check_metrics([metric])
     progress, loaded = _load_world(world)
-    from funnel.compose import load_funnel
+    from funnel.compose import load_chosen
     from funnel.experiment.ablate import ablate as leave_out
 
-    chosen = load_funnel(funnel or loaded.meta.default_funnel, loaded, settings=set_ or ())
+    chosen = load_chosen(funnel, loaded, settings=set_ or (), product=product)
     many, at_h = _asked(loaded, viewers, at, seed)
     try:
         report = leave_out(
@@ -235,7 +250,7 @@ def _moved(
     from funnel.metrics import Scene
 
     one = ask.one_viewer(viewer, world.meta)
-    moment = Scene(world, ask.moment(at, world.meta) if at is not None else None).at_h
+    moment = Scene(world, ask.moment(at, world.meta) if at is not None else None, product=funnels[0].product).at_h
     pages = [funnel.run([one], at_h=moment, seed=seed)[0] for funnel in funnels]
     names = [funnel.name for funnel in funnels]
     return [

@@ -4,6 +4,7 @@ A funnel's file:
 
     about: one line for people
     extends: twitter_2023          # optional; the only inheritance
+    product: push                  # what it makes (funnel.core.products); a timeline if not given
     jobs: [real_graph, simclusters]
     stages:                        # in order
       - in_network: {window_h: 24, quota: 600}
@@ -38,6 +39,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from funnel.core.errors import ConfigError, nearest
+from funnel.core.products import TIMELINE, Product, product_named
 from funnel.core.stage import Configured, Learned
 from funnel.core.world import WorldBuilder
 from funnel.store import read_yaml
@@ -57,9 +59,10 @@ STAGE_PACKAGES = (
     "heuristics.mixer",
     "heuristics.baselines",
     "heuristics.quality",
+    "heuristics.push",
 )
 BUILDER_PACKAGES = ("synthetic", "synthetic.datasets")
-_KEYS = ("about", "extends", "jobs", "stages", "settings", "without", "after")
+_KEYS = ("about", "extends", "product", "jobs", "stages", "settings", "without", "after")
 _TIMES = ("cadence_h", "delay_h", "trained_at")
 _RUNNER_KEYS = ("name", "use", "quota", "keep", "on_error", *_TIMES)
 _LONGEST_CHAIN = 16
@@ -114,6 +117,7 @@ class _Plan:
     """What a chain of files says, before anything is imported."""
 
     about: str = ""
+    product: Product = TIMELINE
     jobs: list[dict[str, object]] = field(default_factory=list)
     stages: list[dict[str, object]] = field(default_factory=list)
 
@@ -127,7 +131,22 @@ def load_funnel(name: str, world: World, *, settings: Sequence[str] = ()) -> Fun
     from funnel.pipeline import Funnel  # the runner needs `Slot` from here
 
     about, jobs, stages = read_slots(name, settings=settings)
-    return Funnel(Path(name).stem, about=about, world=world, jobs=jobs, stages=stages)
+    product = product_of(name)
+    return Funnel(Path(name).stem, about=about, world=world, jobs=jobs, stages=stages, product=product)
+
+
+def load_chosen(name: str | None, world: World, *, settings: Sequence[str] = (), product: str | None = None) -> Funnel:
+    """The funnel of that name or, where none is named, the one that makes the product called so on this world.
+
+    ConfigError if the funnel makes another product than the one asked for.
+    """
+    asked = product_named(product, f"--product {product}") if product is not None else None
+    own = (asked.default_funnel if asked is not None else None) or world.meta.default_funnel
+    made = load_funnel(name or own, world, settings=settings)
+    if asked is not None and made.product is not asked:
+        what = f"makes {made.product.pages} ({made.product.name}), not {asked.pages}"
+        raise ConfigError(f"funnel {made.name!r}", f"{what} — leave --product out, or name another funnel")
+    return made
 
 
 def read_slots(name: str, *, settings: Sequence[str] = ()) -> tuple[str, list[Slot], list[Slot]]:
@@ -137,6 +156,11 @@ def read_slots(name: str, *, settings: Sequence[str] = ()) -> tuple[str, list[Sl
         _apply(plan, *_split(setting))
     jobs = [_slot(f"{name}.jobs", entry) for entry in plan.jobs]
     return plan.about, jobs, [_slot(name, entry) for entry in plan.stages]
+
+
+def product_of(name: str) -> Product:
+    """What a funnel makes, by its name or YAML file."""
+    return _read(name, ()).product
 
 
 def funnel_names() -> list[str]:
@@ -211,6 +235,8 @@ def _read(name: str, chain: tuple[str, ...]) -> _Plan:
     base = content.get("extends")
     plan = _read(str(base), (*chain, name)) if base is not None else _Plan()
     plan.about = str(content.get("about", plan.about))
+    if "product" in content:
+        plan.product = product_named(content["product"], f"{path.name}: product: {content['product']}")
     for key in ("jobs", "stages"):
         if key in content:
             setattr(plan, key, _entries(f"{path.name}: {key}", content[key]))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import TypedDict
 
-from funnel.compose import Slot, read_slots
+from funnel.compose import Slot, product_of, read_slots
 
 _ABOUT_ITSELF = ("name", "use")
 
@@ -60,9 +60,12 @@ def differences(a: str, b: str, *, settings_a: Sequence[str] = (), settings_b: S
     Raises ConfigError for a funnel that cannot be read.
     """
     first, second = read_slots(a, settings=settings_a), read_slots(b, settings=settings_b)
+    made = [product_of(name).name for name in (a, b)]
     found: Differences = {
         "a": a, "b": b, "same": True, "only_in_a": [], "only_in_b": [], "moved": [], "changed": [],
     }  # fmt: skip
+    if made[0] != made[1]:
+        found["changed"].append({"stage": "funnel", "setting": "product", "a": made[0], "b": made[1]})
     for old, new in zip(first[1:], second[1:], strict=True):  # jobs, then stages
         _compare(found, old, new)
     found["same"] = not (found["only_in_a"] or found["only_in_b"] or found["moved"] or found["changed"])

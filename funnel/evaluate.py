@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from funnel.core.actions import ACTION_CODE, HEAVY_ACTIONS, PUBLIC_ACTIONS
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.progress import SILENT, Progress
 from funnel.core.rng import stream
 from funnel.core.stage import Scorer
+from funnel.core.world import Columns
 from funnel.features import hydrate
 from funnel.features.logged import labels, logged_batch
 from funnel.learn.resampled import page_weights, reliability, weighted_auc, weighted_losses, weighted_pr_auc
@@ -37,6 +37,7 @@ def held_out_table(
 ) -> list[dict[str, object]]:
     """Metrics of every ranker on impressions logged after the training's end.
 
+    The impressions are those of the funnel's product: of notifications, what was sent.
     One dictionary per ranker and head: `stage`, `head`, `impressions`, `positives`, `auc` with a 95 %
     interval (`auc_low`, `auc_high`; bootstrap over requests), and on the same impressions the
     baselines: `auc_popularity` (favourites so far), for the heavy ranker `auc_light`, with the paired
@@ -50,23 +51,27 @@ def held_out_table(
         return []
     scores = _scored(funnel, rows, progress)
     view = funnel.world.view()
-    log = view.impressions
-    judge = _Judge(page_weights(log["request"][rows], RESAMPLES, seed), _segments(scores, log["viewer"][rows], funnel))
-    done = labels(view, rows)
+    product = funnel.product
+    log = view.shown(product)
+    judge = _Judge(page_weights(_request(log)[rows], RESAMPLES, seed), _segments(scores, log["viewer"][rows], funnel))
+    done, code_of = labels(view, rows, product), product.action_code
     truth = _truth(funnel, rows)
     popularity = scores[POPULARITY]
     table: list[dict[str, object]] = []
     light = scores.get("light_score")
     if light is not None:
-        public: Bools = np.logical_or.reduce([done[:, ACTION_CODE[name]] for name in PUBLIC_ACTIONS])
-        heads: dict[str, Bools] = {"any public action": public, "favorite": done[:, ACTION_CODE["favorite"]]}
+        first, *more = product.engaging
+        heads: dict[str, Bools] = {first: done[:, code_of[first]]}
+        if more:
+            public: Bools = np.logical_or.reduce([done[:, code_of[name]] for name in product.engaging])
+            heads = {"any public action": public, **heads}
         for head, happened in heads.items():
             others = {"popularity": popularity}
             table.append({"stage": "light_ranker", "head": head, **judge.compare(light, happened, others)})
-    for action in HEAVY_ACTIONS:
+    for action in product.heads:
         predicted = scores.get(f"p.{action}")
         if predicted is not None:
-            code = ACTION_CODE[action]
+            code = code_of[action]
             happened = done[:, code]
             others = {"popularity": popularity}
             others |= {} if light is None else {"light": light}
@@ -93,22 +98,27 @@ def _segments(scores: dict[str, Floats], viewer: Ints, funnel: Funnel) -> dict[s
 
 def _truth(funnel: Funnel, rows: Longs) -> Floats | None:
     """float32 [n, A]: the world's own probabilities at the places where the tweets were shown, if it has them."""
-    oracle, log = funnel.world.oracle, funnel.world.view().impressions
+    oracle, log = funnel.world.oracle_of(funnel.product), funnel.world.view().shown(funnel.product)
     if oracle is None:
         return None
-    return oracle.probabilities(
-        log["viewer"][rows], log["tweet"][rows], log["position"][rows].astype(np.int32), log["time_h"][rows]
-    )
+    place = log["position"][rows].astype(np.int32) if "position" in log else np.zeros(rows.size, np.int32)
+    return oracle.probabilities(log["viewer"][rows], log["tweet"][rows], place, log["time_h"][rows])
 
 
 def _held_out_rows(funnel: Funnel, requests: int, seed: int) -> Longs:
     """Row numbers of the impressions of some requests after the training's end."""
-    log = funnel.world.view().impressions
+    log = funnel.world.view().shown(funnel.product)
     first = int(np.searchsorted(log["time_h"], funnel.world.meta.train_until_h, side="left"))
-    known = np.unique(log["request"][first:])
+    request = _request(log)[first:]
+    known = np.unique(request)
     if known.size > requests:
         known = stream(seed, "held-out requests").choice(known, requests, replace=False)
-    return first + np.flatnonzero(np.isin(log["request"][first:], known))
+    return first + np.flatnonzero(np.isin(request, known))
+
+
+def _request(log: Columns) -> Array:
+    """int [n]: which impressions were one page; each notification is one of its own."""
+    return log["request"] if "request" in log else np.arange(log["viewer"].size)
 
 
 def _scored(funnel: Funnel, rows: Longs, progress: Progress) -> dict[str, Floats]:
@@ -118,7 +128,7 @@ def _scored(funnel: Funnel, rows: Longs, progress: Progress) -> dict[str, Floats
     parts: list[dict[str, Array]] = []
     with progress.bar("held-out impressions", rows.size) as bar:
         for begin in range(0, rows.size, ROWS_AT_ONCE):
-            batch = hydrate(logged_batch(view, rows[begin : begin + ROWS_AT_ONCE]), KEPT)
+            batch = hydrate(logged_batch(view, rows[begin : begin + ROWS_AT_ONCE], funnel.product), KEPT)
             for scorer in scorers:
                 batch = hydrate(batch, scorer.needs)
                 batch = batch.with_columns(scorer.score(batch))

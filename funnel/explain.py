@@ -252,7 +252,7 @@ def _removal(funnel: Funnel, pages: Pages, page: Page, found: Mapping[str, objec
         said["does"] = "Shortens the page to the size asked for"
         return said | _standing(pages, page, found, "score", len(page))
     part = slot.part
-    said = {"verdict": REMOVED, "removed_by": name, "removed_by_kind": part.kind, "does": _does(slot)}
+    said = {"verdict": REMOVED, "removed_by": name, "removed_by_kind": part.kind, "does": does(slot)}
     if part.kind == "filter":
         said |= {"saw": _saw(funnel, pages, page, slot, found)}
         return said | {"cuts": _cuts(funnel, pages, page, slot, part, found)} if isinstance(part, CutsInPools) else said
@@ -318,7 +318,7 @@ def _not_retrieved(funnel: Funnel, page: Page, tweet: int, seed: int) -> Explana
         at = np.flatnonzero(found["tweet"] == tweet)
         place = int((found["source_score"] > found["source_score"][at[0]]).sum()) + 1 if at.size else None
         searched.append(
-            {"source": slot.name, "place": place, "found": len(found), "quota": slot.quota, "does": _does(slot)}
+            {"source": slot.name, "place": place, "found": len(found), "quota": slot.quota, "does": does(slot)}
         )
     return {"verdict": NOT_RETRIEVED, "searched": searched}
 
@@ -329,7 +329,8 @@ def _asked_again(funnel: Funnel, page: Page, seed: int) -> Requests:
     return Requests.of([page.viewer], page.at_h, view, seed=seed)
 
 
-def _does(slot: Slot) -> str:
+def does(slot: Slot) -> str:
+    """What a stage does, in the first line of its documentation."""
     return (type(slot.part).__doc__ or slot.name).strip().split("\n")[0].rstrip(".")
 
 

@@ -4,14 +4,16 @@
     RUN_DIR/metrics.jsonl          one line a finished day
     RUN_DIR/days/day-000/…         what came to be on that day: pages, impressions, engagements, feedback, follows,
                                    tweets, tweet_words and users as Parquet (rows that are new), truth and learnt
-                                   (safetensors: the truth at midnight, what jobs and stages had learnt), metrics.json
+                                   (safetensors: the truth at midnight, what jobs and stages had learnt), metrics.json;
+                                   what another funnel beside showed and learnt has its product's name at its end
     RUN_DIR/timings.json           seconds a day; the only file that differs between equal runs
 
 A day has ticks of an hour. At a tick's moment whoever comes is served a page, from what the platform has seen before
-it; the reactions, and all that is written, fall between it and the next. At midnight interests drift, people join, the
-batch jobs run on everything so far and, when told, every stage that learns is fitted again. A day's folder is renamed
-into place when it is whole, and the next day depends on nothing but such folders: a run that was interrupted goes on
-after its last finished day and ends with the same bytes.
+it; the reactions, and all that is written, fall between it and the next. A page of notifications has one tweet or none,
+and its log is `notifications`; meanwhile people read timelines as they always did, or those of a funnel beside. At
+midnight interests drift, people join, the batch jobs run on everything so far and, when told, every stage that learns
+is fitted again. A day's folder is renamed into place when it is whole, and the next day depends on nothing but such
+folders: a run that was interrupted goes on after its last finished day and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ from pathlib import Path
 import numpy as np
 
 from funnel import __version__
-from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Array, Ints
 from funnel.core.batch import Requests
 from funnel.core.errors import ConfigError, DataError
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Learned
 from funnel.core.tables import SERVED, TABLES, TWEET_KINDS
-from funnel.core.world import Future, PlatformView, WorldTables
+from funnel.core.world import Future, FutureOfProducts, PlatformView, WorldTables
 from funnel.features import hydrate
 from funnel.pipeline import Funnel
 from funnel.store import (
@@ -53,7 +55,9 @@ MICRO_BATCH = 32
 MANIFEST, METRICS, LINES = "manifest.json", "metrics.json", "metrics.jsonl"
 RUNNING, COMPLETE = "running", "complete"
 _PAGE_COLUMNS = ("in_network", "age_h", "value", "score")
+_KIND = "notification_kind"  # the feature that says why somebody is notified
 _TOP_SHARE = 0.01
+_TO_PRODUCT = " to notifications — use a generated world"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,22 @@ class LoopRun:
     days: list[dict[str, object]]
     seconds: float
     resumed_days: int
+
+
+@dataclass
+class _Service:
+    """A funnel at work in the loop, and how people react to its product; mark: ends the names of its files."""
+
+    funnel: Funnel
+    future: Future
+    mark: str = ""
+    per_day: float | None = None
+    asked: int = 0
+
+    @property
+    def product(self) -> Product:
+        """What it makes."""
+        return self.funnel.product
 
 
 @dataclass
@@ -90,26 +110,25 @@ def loop_to(
     seed: int = 0,
     viewers_per_day: float | None = None,
     retrain_every_days: int | None = None,
+    beside: Funnel | None = None,
     micro_batch: int = MICRO_BATCH,
     progress: Progress = SILENT,
 ) -> LoopRun:
     """Run the loop for some days after the world's end, and keep everything in the folder `out`.
 
-    viewers_per_day: timelines on an average day; as many as the log has if not given. retrain_every_days: fit what
-    learns after every so many days; never if not given. Days that are there already are kept, also those beyond `days`;
-    ConfigError if they come from another configuration, seed or world, or if nobody knows the world's truth.
+    viewers_per_day: timelines (decisions) on an average day; as many as the log has if not given. retrain_every_days:
+    fit what learns after every so many days; never if not given. beside: a funnel of another product that serves the
+    same people in the same hours; each sees the other's log. Days that are there already are kept, also those beyond
+    `days`; ConfigError if they come from another configuration, seed or world, or if nobody knows the world's truth.
     """
     began = time.perf_counter()
     _check(days, viewers_per_day, retrain_every_days, micro_batch)
-    future = funnel.world.future(seed=seed)
-    if future is None:
-        raise ConfigError(
-            f"world {funnel.world.name!r}", "wants a world with truth: nobody knows how people here react"
-        )
-    manifest = _manifest(funnel, seed, viewers_per_day, retrain_every_days)
+    future, services = _services(funnel, beside, seed, viewers_per_day)
+    manifest = _manifest(funnel, beside, seed, viewers_per_day, retrain_every_days)
     _claim(out, manifest)
-    funnel.ensure_trained(progress=progress)
-    loop = _Loop(funnel, future, out, seed=seed, per_day=viewers_per_day, retrain=retrain_every_days, size=micro_batch)
+    for service in services:
+        service.funnel.ensure_trained(progress=progress)
+    loop = _Loop(services, future, out, seed=seed, retrain=retrain_every_days, size=micro_batch)
     resumed = loop.take_up()
     seconds: list[float] = []
     for day in range(resumed, days):
@@ -125,118 +144,150 @@ def loop_to(
     return LoopRun(out, complete, rows, time.perf_counter() - began, resumed)
 
 
+def _services(
+    funnel: Funnel, beside: Funnel | None, seed: int, per_day: float | None
+) -> tuple[Future, tuple[_Service, ...]]:
+    """(how the world goes on, the funnels at work, the first the one that the run is about).
+
+    ConfigError if nobody knows how people react.
+    """
+    world = funnel.world
+    if beside is None:
+        alone = world.future(seed=seed, product=funnel.product)
+        if alone is None:
+            what = "wants a world with truth: nobody knows how people here react"
+            raise ConfigError(f"world {world.name!r}", what + ("" if funnel.product is TIMELINE else _TO_PRODUCT))
+        return alone, (_Service(funnel, alone, per_day=per_day),)
+    if beside.product is funnel.product:
+        what = f"makes {beside.product.pages}, as {funnel.name!r} does — only another product can be served beside"
+        raise ConfigError(f"--beside {beside.name}", what)
+    future = world.future(seed=seed)
+    found: list[_Service] = []
+    for one in (funnel, beside):
+        own = future.of(one.product) if isinstance(future, FutureOfProducts) else None
+        if future is None or own is None:
+            what = "wants a world with truth: nobody knows how people here react" + _TO_PRODUCT
+            raise ConfigError(f"world {world.name!r}", what)
+        main = one is funnel
+        found.append(_Service(one, own, "" if main else f"_{one.product.name}", per_day if main else None))
+    assert future is not None
+    return future, tuple(found)
+
+
 class _Loop:
-    """The world as it has become, and the funnel as it has learnt."""
+    """The world as it has become, and the funnels as they have learnt."""
 
     def __init__(
-        self,
-        funnel: Funnel,
-        future: Future,
-        out: Path,
-        *,
-        seed: int,
-        per_day: float | None,
-        retrain: int | None,
-        size: int,
+        self, services: tuple[_Service, ...], future: Future, out: Path, *, seed: int, retrain: int | None, size: int
     ) -> None:
-        self.funnel = funnel
+        self.services = services
+        self.main = services[0]
         self.future = future
         self.out = out
         self.seed = seed
-        self.per_day = per_day
         self.retrain = retrain
         self.size = size
-        self.begin_h = funnel.world.meta.end_h
-        self.world = funnel.world.tables
+        self.begin_h = self.main.funnel.world.meta.end_h
+        self.world = self.main.funnel.world.tables
 
     def take_up(self) -> int:
         """Go to the end of the last finished day; how many days there are."""
-        day, learnt = 0, None
+        day = 0
+        learnt: dict[str, Path] = {}
         while (_folder(self.out, day) / METRICS).exists():
             folder = _folder(self.out, day)
             rows = {name: read_table(folder / f"{name}.parquet") for name in TABLES if _has(folder, name)}
             self.world = self.world.grown(rows, end_h=self.begin_h + DAY_H * (day + 1))
-            if (folder / "models.safetensors").exists():
-                learnt = folder / "models.safetensors"
+            for service in self.services:
+                if (folder / f"models{service.mark}.safetensors").exists():
+                    learnt[service.mark] = folder / f"models{service.mark}.safetensors"
             day += 1
         if day:
-            truth, _ = load_arrays(_folder(self.out, day - 1) / "truth.safetensors")
+            last = _folder(self.out, day - 1)
+            truth, _ = load_arrays(last / "truth.safetensors")
             self.future.restore(self.world, truth)
-            self.funnel.assets, _ = load_arrays(_folder(self.out, day - 1) / "assets.safetensors")
-        if learnt is not None:
-            self._restore_models(learnt)
+            for service in self.services:
+                service.funnel.assets, _ = load_arrays(last / f"assets{service.mark}.safetensors")
+        for service in self.services:
+            if service.mark in learnt:
+                _restore_models(service.funnel, learnt[service.mark])
         return day
 
     def day(self, day: int, progress: Progress) -> None:
         """Live through a day and write it down."""
         begin_h = self.begin_h + DAY_H * day
         grown, pages = _Grown({}), _Grown({})
+        for service in self.services:
+            service.asked = 0
         ticks = round(DAY_H / TICK_H)
         with progress.bar(f"day {day + 1}", ticks) as bar:
             for tick in range(ticks):
                 self._tick(begin_h + TICK_H * tick, begin_h + TICK_H * (tick + 1), grown, pages)
                 bar.advance()
-        metrics = _metrics(day, self.world, grown, pages)
+        metrics = _metrics(day, self.main, self.world, grown, pages)
+        for service in self.services[1:]:
+            metrics |= {service.product.name: _metrics(day, service, self.world, grown, pages)}
         end_h = begin_h + DAY_H
         self._grow(self.future.night(self.world, begin_h, end_h), end_h, grown)
         metrics |= {"newcomers": int(grown.columns("users").get("handle", np.empty(0)).size)}
-        models = self._learn(day, end_h, progress)
+        models = {service.mark: self._learn(service, day, end_h, progress) for service in self.services}
         self._write(day, grown, pages, models, metrics)
 
     def _tick(self, now_h: float, end_h: float, grown: _Grown, pages: _Grown) -> None:
-        viewers = self.future.visitors(self.world, now_h, end_h, per_day=self.per_day)
-        page = self._serve(viewers, now_h)
-        shown = _impressions(page, self.world)
-        rows, glad = self.future.react(self.world, shown, now_h, end_h)
-        pages.add("pages", {**page, "satisfaction": glad})
-        self._grow({"impressions": shown, **rows}, end_h, grown)
+        for service in self.services:
+            viewers = service.future.visitors(self.world, now_h, end_h, per_day=service.per_day)
+            service.asked += int(viewers.size)
+            page = self._serve(service, viewers, now_h)
+            shown = _log_rows(page, self.world, service.product)
+            rows, glad = service.future.react(self.world, shown, now_h, end_h)
+            pages.add(f"pages{service.mark}", {**page, "satisfaction": glad})
+            self._grow({service.product.shown: shown, **rows}, end_h, grown)
 
     def _grow(self, rows: Mapping[str, Mapping[str, Array]], end_h: float, grown: _Grown) -> None:
         for name, columns in rows.items():
             grown.add(name, columns)
         self.world = self.world.grown(rows, end_h=end_h)
 
-    def _serve(self, viewers: Ints, now_h: float) -> dict[str, Array]:
+    def _serve(self, service: _Service, viewers: Ints, now_h: float) -> dict[str, Array]:
         """The pages of some viewers at one moment, a row for each tweet shown, those of a page together."""
-        view = PlatformView(self.world, now_h, assets=self.funnel.assets)
+        view = PlatformView(self.world, now_h, assets=service.funnel.assets)
+        kind = (_KIND,) if "kind" in TABLES[service.product.shown].columns else ()
         parts: list[dict[str, Array]] = []
         for begin in range(0, max(viewers.size, 1), self.size):
             requests = Requests.of(viewers[begin : begin + self.size], now_h, view, seed=self.seed)
-            page = self.funnel.run_batch(requests, detail=False).page
-            page = hydrate(page, ("in_network", "age_h"))
+            page = service.funnel.run_batch(requests, detail=False).page
+            page = hydrate(page, ("in_network", "age_h", *kind))
             place = np.arange(len(page)) - np.repeat(page.offsets[:-1], page.counts)
             head: dict[str, Array] = {"viewer": page.viewer, "time_h": page.now_h, "position": place.astype(np.int16)}
-            tweets: dict[str, Array] = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS)}
+            tweets: dict[str, Array] = {name: page[name] for name in ("tweet", "author", *_PAGE_COLUMNS, *kind)}
             parts.append(head | tweets)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _learn(self, day: int, end_h: float, progress: Progress) -> dict[str, Array] | None:
+    def _learn(self, service: _Service, day: int, end_h: float, progress: Progress) -> dict[str, Array] | None:
         """Run the batch jobs and, if it is the day for it, fit the stages; what the stages learnt."""
         view = PlatformView(self.world, end_h)
         assets: dict[str, Array] = {}
-        for slot in self.funnel.jobs:
+        for slot in service.funnel.jobs:
             assert isinstance(slot.part, BatchJob)
             seen = PlatformView(self.world, slot.snapshot_h(end_h, end_h), assets=assets)
             assets |= slot.part.run(seen, seed=self.seed, progress=progress)
-        self.funnel.assets = assets
+        service.funnel.assets = assets
         if self.retrain is None or (day + 1) % self.retrain:
             return None
         learnt: dict[str, Array] = {}
-        for slot in self.funnel.stages:
+        for slot in service.funnel.stages:
             if isinstance(slot.part, Learned) and slot.trained_at is None:
                 slot.part.fit(view.with_assets(assets), seed=self.seed, progress=progress)
                 learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
         return learnt
 
-    def _restore_models(self, path: Path) -> None:
-        learnt, _ = load_arrays(path)
-        for slot in self.funnel.stages:
-            if isinstance(slot.part, Learned) and slot.trained_at is None:
-                mark = f"{slot.name}/"
-                slot.part.restore({key[len(mark) :]: learnt[key] for key in learnt if key.startswith(mark)})
-
     def _write(
-        self, day: int, grown: _Grown, pages: _Grown, models: dict[str, Array] | None, metrics: dict[str, object]
+        self,
+        day: int,
+        grown: _Grown,
+        pages: _Grown,
+        models: Mapping[str, dict[str, Array] | None],
+        metrics: dict[str, object],
     ) -> None:
         """The day's folder: first under another name, then, whole, in its place."""
         folder = _folder(self.out, day)
@@ -246,17 +297,27 @@ class _Loop:
         for name in grown.parts:
             columns = grown.columns(name)
             if name == "tweets":
-                columns["text"] = _texts(columns["like"], self.funnel)
+                columns["text"] = _texts(columns["like"], self.main.funnel)
             write_table(partial / f"{name}.parquet", columns)
-        if pages.parts:
-            write_table(partial / "pages.parquet", pages.columns("pages"))
+        for name in pages.parts:
+            write_table(partial / f"{name}.parquet", pages.columns(name))
         save_arrays(partial / "truth.safetensors", self.future.state())
-        save_arrays(partial / "assets.safetensors", self.funnel.assets)
-        if models is not None:
-            save_arrays(partial / "models.safetensors", models)
+        for service in self.services:
+            save_arrays(partial / f"assets{service.mark}.safetensors", service.funnel.assets)
+            learnt = models[service.mark]
+            if learnt is not None:
+                save_arrays(partial / f"models{service.mark}.safetensors", learnt)
         write_json(partial / METRICS, metrics)
         with writing(folder):
             partial.rename(folder)
+
+
+def _restore_models(funnel: Funnel, path: Path) -> None:
+    learnt, _ = load_arrays(path)
+    for slot in funnel.stages:
+        if isinstance(slot.part, Learned) and slot.trained_at is None:
+            mark = f"{slot.name}/"
+            slot.part.restore({key[len(mark) :]: learnt[key] for key in learnt if key.startswith(mark)})
 
 
 def _texts(like: Ints, funnel: Funnel) -> Array:
@@ -266,37 +327,43 @@ def _texts(like: Ints, funnel: Funnel) -> Array:
     return out
 
 
-def _impressions(page: Mapping[str, Array], world: WorldTables) -> dict[str, Array]:
-    """New rows of `impressions`; pages that nothing was found for leave none."""
-    before = world.table("impressions")["request"]
+def _log_rows(page: Mapping[str, Array], world: WorldTables, product: Product) -> dict[str, Array]:
+    """New rows of the product's log; pages that nothing was found for leave none."""
+    before = world.table(product.shown).get("request", np.empty(0, np.int32))
     first = int(before[-1]) + 1 if before.size else 0
     starts = page["position"] == 0
     size = page["tweet"].size
-    return {
+    known = {
         "viewer": page["viewer"].astype(np.int32),
         "tweet": page["tweet"],
         "time_h": page["time_h"],
         "position": page["position"],
         "request": (first + np.cumsum(starts) - 1).astype(np.int32),
+        "kind": page.get(_KIND, np.empty(0)).astype(np.int8),
         "arm": np.full(size, SERVED, np.int8),
         # The funnel is deterministic given its models: what it did not show, it would never have shown.
         "propensity": np.full(size, np.nan, np.float32),
     }
+    return {name: known[name] for name in TABLES[product.shown].columns}
 
 
-def _metrics(day: int, world: WorldTables, grown: _Grown, pages: _Grown) -> dict[str, object]:
+def _metrics(day: int, service: _Service, world: WorldTables, grown: _Grown, pages: _Grown) -> dict[str, object]:
     """What the day was like; shares and means are over impressions, and null if there were none."""
-    shown, done, written = pages.columns("pages"), grown.columns("engagements"), grown.columns("tweets")
+    names, written = service.product.action_names, grown.columns("tweets")
+    shown, done = pages.columns(f"pages{service.mark}"), grown.columns(service.product.done)
     count = shown["tweet"].size if shown else 0
-    actions = np.bincount(done["action"], minlength=len(ACTION_NAMES)) if done else np.zeros(len(ACTION_NAMES))
+    actions = np.bincount(done["action"], minlength=len(names)) if done else np.zeros(len(names))
     kinds = np.bincount(written["kind"], minlength=len(TWEET_KINDS)) if written else np.zeros(len(TWEET_KINDS))
-    row: dict[str, object] = {
-        "day": day + 1,
-        "timelines": int((shown["position"] == 0).sum()) if shown else 0,
+    row: dict[str, object] = {"day": day + 1}
+    if service.product is TIMELINE:
+        row |= {"timelines": int((shown["position"] == 0).sum()) if shown else 0}
+    else:
+        row |= {"product": service.product.name, **_of_notifications(service, world, grown, count)}
+    row |= {
         "viewers": int(np.unique(shown["viewer"]).size) if shown else 0,
         "impressions": int(count),
         "engagements": int(actions.sum()),
-        "rates": {name: float(n) / count if count else None for name, n in zip(ACTION_NAMES, actions, strict=True)},
+        "rates": {name: float(n) / count if count else None for name, n in zip(names, actions, strict=True)},
     }
     means = {"satisfaction": "satisfaction", "in_network_share": "in_network", "age_h": "age_h"}
     row |= {name: float(shown[column].mean(dtype=np.float64)) if shown else None for name, column in means.items()}
@@ -309,6 +376,21 @@ def _metrics(day: int, world: WorldTables, grown: _Grown, pages: _Grown) -> dict
     row |= {"tweets": dict(zip(TWEET_KINDS, map(int, kinds), strict=True))}
     follows = grown.columns("follows")
     return row | {"follows": int(follows["follower"].size) if follows else 0}
+
+
+def _of_notifications(service: _Service, world: WorldTables, grown: _Grown, count: int) -> dict[str, object]:
+    """Decisions of the day, what they send, and who does not want that any more."""
+    changed, settings = grown.columns("notification_settings"), world.table("notification_settings")
+    viewers = world.meta.viewer_count
+    allowed = np.ones(world.count("users"), np.bool_)
+    allowed[settings["user"]] = settings["allowed"]  # rows are in order of time, so that the last one stays
+    return {
+        "decisions": service.asked,
+        "sent_share": count / service.asked if service.asked else None,
+        "per_viewer": count / viewers,
+        "opt_outs": int((~changed["allowed"]).sum()) if changed else 0,
+        "opted_out_share": float((~allowed[:viewers]).mean()),
+    }
 
 
 def gini(counts: Array) -> float:
@@ -327,11 +409,16 @@ def _check(days: int, viewers_per_day: float | None, retrain_every_days: int | N
         raise ConfigError("--viewers-per-day", f"wants a number above 0, got {viewers_per_day}")
 
 
-def _manifest(funnel: Funnel, seed: int, per_day: float | None, retrain: int | None) -> dict[str, object]:
+def _manifest(
+    funnel: Funnel, beside: Funnel | None, seed: int, per_day: float | None, retrain: int | None
+) -> dict[str, object]:
     """What decides the bytes of every day."""
+    other = {"beside": {"funnel": beside.name, "funnel_hash": beside.hash}} if beside is not None else {}
     return {
         "funnel": funnel.name,
         "funnel_hash": funnel.hash,
+        **funnel.about_product,
+        **other,
         "config": funnel.config,
         "world": funnel.world.name,
         "world_hash": funnel.world.hash,
@@ -389,10 +476,12 @@ def summary(days: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     for day in days:
         rates = day["rates"]
         assert isinstance(rates, dict)
-        shown = {name: day[name] for name in ("day", "timelines", "impressions")}
+        notified = "decisions" in day
+        first = ("day", "decisions", "impressions", "opt_outs") if notified else ("day", "timelines", "impressions")
+        shown = {name: day[name] for name in first}
+        told = ("oonc", "engage", "dislike") if notified else ("favorite", "retweet", "reply")
         per_thousand = {
-            f"{name} /1000": round(1000 * rates[name], 2) if rates[name] is not None else None
-            for name in ("favorite", "retweet", "reply")
+            f"{name} /1000": round(1000 * rates[name], 2) if rates[name] is not None else None for name in told
         }
         means = ("satisfaction", "in_network_share", "author_gini", "top_1_percent_share", "age_h")
         rounded = {name: round(value, 3) if isinstance(value := day[name], float) else None for name in means}

@@ -21,6 +21,7 @@ from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, ContractError, FunnelWarning, nearest
 from funnel.core.kernels.merging import merge_lists
 from funnel.core.page import MixedPages
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import BatchJob, Boost, ClosesSources, Filter, Mixer, Scorer, Selector, Source, Stage
 from funnel.core.world import PlatformView
@@ -43,10 +44,20 @@ _ALWAYS = ("tweet", "author")
 class Funnel:
     """A configured pipeline on a world: jobs, stages in order, and what they learnt."""
 
-    def __init__(self, name: str, *, about: str, world: World, jobs: Sequence[Slot], stages: Sequence[Slot]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        about: str,
+        world: World,
+        jobs: Sequence[Slot],
+        stages: Sequence[Slot],
+        product: Product = TIMELINE,
+    ) -> None:
         self.name = name
         self.about = about
         self.world = world
+        self.product = product
         self.jobs = tuple(jobs)
         self.stages = tuple(stages)
         self.assets: dict[str, Array] = {}
@@ -57,7 +68,7 @@ class Funnel:
         check_wiring(name, self.jobs, self.stages)
         for slot in self.stages:
             if isinstance(slot.part, SeesTruth):
-                slot.part.lend(lambda: world.oracle)
+                slot.part.lend(lambda: world.oracle_of(product), product)
 
     @property
     def sees_truth(self) -> bool:
@@ -70,14 +81,25 @@ class Funnel:
         return {
             "name": self.name,
             "about": self.about,
+            **self.about_product,
             "jobs": [slot.describe() for slot in self.jobs],
             "stages": [slot.describe() for slot in self.stages],
         }
 
     @property
+    def about_product(self) -> dict[str, object]:
+        """What configurations and manifests say of the product: nothing of a timeline, which needs no saying."""
+        return {} if self.product is TIMELINE else {"product": self.product.name}
+
+    @property
+    def default_h(self) -> float:
+        """The moment of a request where nobody says when: the world's end, or the product's hour of its last day."""
+        return self.product.moment(self.world.meta.end_h)
+
+    @property
     def hash(self) -> str:
         """A short hash of the resolved configuration, its name and description aside."""
-        return digest({key: self.config[key] for key in ("jobs", "stages")})
+        return digest({**self.about_product, **{key: self.config[key] for key in ("jobs", "stages")}})
 
     def __repr__(self) -> str:
         return f"Funnel({self.name!r} on {self.world.name!r}: {' → '.join(slot.name for slot in self.stages)})"
@@ -108,7 +130,7 @@ class Funnel:
             raise ConfigError("micro_batch", f"wants at least 1 request, got {micro_batch}")
         view = self._view(moment)
         traces = []
-        with progress.bar("timelines", chosen.size) as bar:
+        with progress.bar(self.product.pages, chosen.size) as bar:
             for begin in range(0, max(chosen.size, 1), micro_batch):
                 requests = Requests.of(chosen[begin : begin + micro_batch], moment, view, seed=seed)
                 traces.append(self.run_batch(requests, size=size, detail=detail))
@@ -163,7 +185,7 @@ class Funnel:
 
     def _moment(self, at_h: float | None) -> float:
         meta = self.world.meta
-        moment = meta.end_h if at_h is None else float(at_h)
+        moment = self.default_h if at_h is None else float(at_h)
         if not 0 <= moment <= meta.end_h:
             raise ConfigError("at", f"{moment:g} h is outside this world — it runs from 0 to {meta.end_h:g} h")
         return moment

@@ -179,18 +179,24 @@ def timeline(
     return Group(heading, Text(), table)
 
 
+def paragraph(text: str, *, bold: bool = False) -> RenderableType:
+    """A line of text with space under it."""
+    return Text(clean(text) + "\n", style="bold" if bold else "")
+
+
 def _card(row: Mapping[str, object], why: str, details: str) -> RenderableType:
     head = Table.grid(expand=True)
     head.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
     head.add_column(justify="right", style="green", no_wrap=True)
     sources = row["sources"]
     assert isinstance(sources, Iterable)
-    name = Text.assemble(
-        (f"@{clean(str(row['handle']))}", "bold"),
-        (f" · {age_words(_number(row['age_h']))} · ", "dim"),
-        ("following" if row["in_network"] else "suggested", "blue" if row["in_network"] else "magenta"),
-        (f" · {', '.join(map(str, sources))}", "dim"),
-    )
+    name = Text(f"@{clean(str(row['handle']))}", style="bold")
+    if "age_h" in row:  # a funnel whose stages need no age says none
+        name.append(f" · {age_words(_number(row['age_h']))}", "not bold dim")
+    if "in_network" in row:
+        name.append(" · ", "not bold dim")
+        name.append(*(("following", "not bold blue") if row["in_network"] else ("suggested", "not bold magenta")))
+    name.append(f" · {', '.join(map(str, sources))}", "not bold dim")
     head.add_row(name, f"{_number(row['score']):.4g}")
     parts: list[RenderableType] = [head, Text(clean(str(row["text"])))]
     if why:

@@ -1,10 +1,11 @@
-"""Timelines of many viewers, written to a run directory that can be interrupted and resumed.
+"""Timelines (or notifications) of many viewers, written to a run directory that can be interrupted and resumed.
 
     RUN_DIR/manifest.json               what was asked (resolved configuration, seed, hashes, moment), status, totals
     RUN_DIR/pages/part-00000.parquet    shown tweets of the first 256 viewers, one row each; then the next 256, …
     RUN_DIR/stages/part-00000.parquet   what every stage let in and out for the same viewers
     RUN_DIR/modules/part-00000.parquet  what mixers put between the tweets of the same viewers, one row each
     RUN_DIR/notes/part-00000.json       only if a source failed and was skipped there: what was said
+    RUN_DIR/viewers.parquet             who was asked for; only if an empty page is an answer (`Product.optional`)
     RUN_DIR/stages.parquet              the same over the whole run, when it is complete
     RUN_DIR/timings.json                how long the last process took; the only file that differs between equal runs
 
@@ -29,9 +30,9 @@ import numpy as np
 import polars as pl
 
 from funnel import __version__
-from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Ints
 from funnel.core.errors import ConfigError, DataError
+from funnel.core.products import TIMELINE, Product, product_named
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import Learned, Taught
 from funnel.core.world import Oracle
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from funnel.trace import Pages
 
 PART_VIEWERS = 256
-MANIFEST = "manifest.json"
+MANIFEST, VIEWERS = "manifest.json", "viewers.parquet"
 RUNNING, COMPLETE = "running", "complete"
 MODULES: dict[str, pl.DataType | type[pl.DataType]] = {
     "viewer": pl.Int32,
@@ -86,7 +87,7 @@ def simulate_to(
     workers: int = 1,
     progress: Progress = SILENT,
 ) -> Run:
-    """Simulate one timeline for each viewer and keep everything in the folder `out`.
+    """Simulate one page for each viewer and keep everything in the folder `out`.
 
     at_h: the moment of all requests, hours; the world's end if not given. workers: threads, which share the world.
     Parts that are there already are kept; ConfigError if they come from another configuration, seed or world.
@@ -98,12 +99,14 @@ def simulate_to(
     funnel.ensure_trained(progress=progress)
     manifest = _manifest(funnel, asked, at_h=at_h, seed=seed, size=size)
     _claim(out, manifest)
+    if funnel.product.optional:
+        _write_frame(out / VIEWERS, pl.DataFrame({"viewer": asked}))
     parts = [asked[first : first + PART_VIEWERS] for first in range(0, asked.size, PART_VIEWERS)]
     missing = [number for number in range(len(parts)) if not _whole(out, number, parts[number])]
 
     def work(number: int) -> int:
         pages = funnel.run(parts[number].tolist(), at_h=at_h, seed=seed, size=size, micro_batch=micro_batch)
-        _write_part(out, number, pages, funnel.world.oracle, seed)
+        _write_part(out, number, pages, seed)
         return int(parts[number].size)
 
     with progress.bar("simulating", int(asked.size)) as bar:
@@ -134,12 +137,13 @@ def _manifest(funnel: Funnel, viewers: Ints, *, at_h: float | None, seed: int, s
     return {
         "funnel": funnel.name,
         "funnel_hash": funnel.hash,
+        **funnel.about_product,
         "config": funnel.config,
-        "learnt_hash": _learnt_hash(funnel, funnel.world.meta.end_h if at_h is None else at_h),
+        "learnt_hash": _learnt_hash(funnel, funnel.default_h if at_h is None else at_h),
         "world": funnel.world.name,
         "world_hash": funnel.world.hash,
         "seed": seed,
-        "at_h": funnel.world.meta.end_h if at_h is None else at_h,
+        "at_h": funnel.default_h if at_h is None else at_h,
         "size": size,
         "viewers": int(viewers.size),
         "viewers_hash": hashlib.sha256(viewers.tobytes()).hexdigest()[:16],
@@ -209,10 +213,11 @@ def _whole(out: Path, number: int, viewers: Ints) -> bool:
     return bool(np.isin(shown.unique().to_numpy(), viewers).all())
 
 
-def _write_part(out: Path, number: int, pages: Pages, oracle: Oracle | None, seed: int) -> None:
-    shown = pages.frame()
+def _write_part(out: Path, number: int, pages: Pages, seed: int) -> None:
+    shown, product = pages.frame(), pages.funnel.product
+    oracle = pages.funnel.world.oracle_of(product)
     if oracle is not None:
-        shown = shown.hstack(_truth(shown, oracle, seed))
+        shown = shown.hstack(_truth(shown, oracle, product, seed))
     counts = pl.DataFrame(
         [
             {"order": order, "stage": row.stage, "kind": row.kind, "n_in": row.n_in, "n_out": row.n_out}
@@ -237,16 +242,16 @@ def modules_frame(pages: Pages) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=MODULES)
 
 
-def _truth(shown: pl.DataFrame, oracle: Oracle, seed: int) -> list[pl.Series]:
+def _truth(shown: pl.DataFrame, oracle: Oracle, product: Product, seed: int) -> list[pl.Series]:
     """What each viewer would do with each shown tweet: probabilities, one draw of them, and satisfaction."""
     viewer, tweet = (shown[name].to_numpy().astype(np.int32) for name in ("viewer", "tweet"))
     position = (shown["rank"].to_numpy() - 1).astype(np.int32)
     now_h = shown["at_h"].to_numpy().astype(np.float64)
     expected = oracle.probabilities(viewer, tweet, position, now_h)
     did = oracle.react(viewer, tweet, position, now_h, seed=seed)
-    columns = [pl.Series(f"expected.{name}", expected[:, code]) for code, name in enumerate(ACTION_NAMES)]
-    columns += [pl.Series(f"did.{name}", did[:, code]) for code, name in enumerate(ACTION_NAMES)]
-    return [*columns, pl.Series("satisfaction", oracle.satisfaction(viewer, tweet))]
+    columns = [pl.Series(f"expected.{name}", expected[:, code]) for name, code in product.action_code.items()]
+    columns += [pl.Series(f"did.{name}", did[:, code]) for name, code in product.action_code.items()]
+    return [*columns, pl.Series("satisfaction", oracle.satisfaction(viewer, tweet, now_h=now_h))]
 
 
 def _finish(out: Path, manifest: dict[str, object], parts: int, began: float, *, resumed: int) -> Run:
@@ -282,7 +287,7 @@ def _warnings(stages: pl.DataFrame, totals: dict[str, int], manifest: dict[str, 
         elif row["kind"] != "source" and row["n_in"] > 0 and row["n_out"] == 0:
             yield f"{row['stage']} let nothing through: all {row['n_in']:,} candidates ended there"
     without = int(str(manifest["viewers"])) - totals["viewers_with_a_page"]
-    if without:
+    if without and not product_named(manifest.get("product", TIMELINE.name), "product").optional:
         yield f"{without:,} of {manifest['viewers']:,} viewers have an empty page"
 
 

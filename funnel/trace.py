@@ -222,7 +222,7 @@ class Pages(Sequence[Page]):
             skipped = any(text.startswith(f"source {stage.stage!r} failed") for text in found)
             if stage.kind == "source" and stage.n_out == 0 and not skipped and stage.stage not in gated:
                 found.append(f"source {stage.stage!r} found nothing for any of {len(self)} requests")
-            elif stage.n_in > 0 and stage.n_out == 0:
+            elif stage.n_in > 0 and stage.n_out == 0 and not self.funnel.product.optional:
                 found.append(f"stage {stage.stage!r} let nothing through: {stage.n_in} candidates in, none out")
         return found
 

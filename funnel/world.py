@@ -122,11 +122,13 @@ class World:
             return self.oracle
         return self.oracle.of(product) if isinstance(self.oracle, KnowsProducts) else None
 
-    def future(self, *, seed: int) -> Future | None:
-        """How this world goes on after its end, or None if nobody knows its truth."""
+    def future(self, *, seed: int, product: Product = TIMELINE) -> Future | None:
+        """How this world goes on after its end with a product alone, or None if nobody knows the truth about it."""
         builder, truth = self._made_by
-        go_on: Callable[..., Future] | None = getattr(builder, "future", None)
-        return go_on(self.tables, truth, seed=seed) if go_on is not None and truth else None
+        go_on: Callable[..., Future | None] | None = getattr(builder, "future", None)
+        if go_on is None or not truth:
+            return None
+        return go_on(self.tables, truth, seed=seed, **({} if product is TIMELINE else {"product": product}))
 
     @property
     def truth(self) -> Mapping[str, Array]:

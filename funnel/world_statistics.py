@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from funnel.core.products import PUSH
 from funnel.core.tables import TWEET_KINDS
 from funnel.realism.activity import action_rates
 from funnel.realism.graph import SAMPLE, mean_clustering
@@ -33,5 +34,14 @@ def describe(world: World, *, sample: int | None = None) -> dict[str, object]:
         "tweets_by_top_tenth": values.get("tweets_by_top_tenth"),
         "tweet_kinds": dict(zip(TWEET_KINDS, kinds.tolist(), strict=True)),
         "action_rates": action_rates(world),
+        **_notification_rates(world),
         "statistics": rows(values),
     }
+
+
+def _notification_rates(world: World) -> dict[str, object]:
+    """`notification_rates`: the share of logged notifications that led to each action; nothing without a log."""
+    count = world.tables.count(PUSH.shown)
+    counts = np.bincount(world.tables.table(PUSH.done)["action"], minlength=len(PUSH.actions))
+    rates = {name: float(done / count) for name, done in zip(PUSH.action_names, counts, strict=True)} if count else {}
+    return {"notification_rates": rates} if rates else {}

@@ -26,7 +26,7 @@ from synthetic.follows import make_follows
 from synthetic.future import MadeFuture
 from synthetic.labels import Labeller, deserved_user_labels, is_sensitive, tweet_label_table, user_label_table
 from synthetic.log import early_feedback, write_log
-from synthetic.notification_log import as_sent, choose_notifications, early_settings, write_notifications
+from synthetic.notification_log import Sent, as_sent, choose_notifications, early_settings, write_notifications
 from synthetic.notified_future import NotifiedFuture
 from synthetic.notifying import calibrated_intercepts, draw_notice
 from synthetic.people import People, make_people
@@ -335,10 +335,9 @@ class Generated:
         shown = sent.viewer[some], sent.tweet[some], sent.time_h[some]
         model = notification_model(world, Truth.of({**truth, **own}))
         own["push_intercepts"] = calibrated_intercepts(model, self.notification_rates.column(), *shown)
-        if pilot:
-            return {"notification_settings": settings}, own
         model = notification_model(world, Truth.of({**truth, **own}))
-        return write_notifications(model, sent, settings, seed), own
+        columns: list[Array] = [column[: 0 if pilot else None] for column in sent]
+        return write_notifications(model, Sent(*columns), settings, seed), own
 
     @property
     def _arms(self) -> tuple[int, int, int]:

@@ -72,6 +72,7 @@ SMALL: dict[str, object] = {
     "min_degree": 0,
     "min_video_s": 0.0,
     "ttl_min": 600.0,
+    "min_value": 0.5,
 }
 # Columns of other stages that stand for something: the values that they can have.
 CODES: dict[str, tuple[float, ...]] = {"visibility.verdict": (-1.0, 1.0, 10.0, 16.0)}

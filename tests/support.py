@@ -457,13 +457,13 @@ PUSH_RATES = {
 def _notifications(
     seed: int, tweets: dict[str, Array], users: int, hours: float, count: int
 ) -> dict[str, dict[str, Array]]:
-    """Notifications of existing tweets, what viewers did with them, and every fifth user who turned them off."""
+    """Notifications of existing tweets, few for most and many for some; what was done; who turned them off."""
     draw = rng.stream(seed, "mini world notifications")
     n = count if tweets["author"].size else 0
     time_h = np.sort(draw.uniform(0.05 * hours, hours, n))
     known = np.maximum(np.searchsorted(tweets["time_h"], time_h), 1)
     tweet = (draw.random(n) * known).astype(np.int32)
-    viewer = draw.integers(0, max(users - 1, 1), n).astype(np.int32)
+    viewer = (max(users - 1, 1) * draw.random(n) ** 3).astype(np.int32)
     sent = {
         "viewer": viewer,
         "tweet": tweet,
@@ -486,8 +486,8 @@ def _notifications(
     order = np.argsort(moment, kind="stable")
     done = {"viewer": viewer[rows], "tweet": tweet[rows], "action": code, "time_h": moment, "impression": rows}
     types = {"action": np.int8, "impression": np.int32}
-    off = np.arange(0, max(users - 1, 0), 5).astype(np.int32)
-    since = np.sort(draw.uniform(0.1 * hours, hours, off.size))
+    off = np.arange(0, max(users - 1, 0), 2).astype(np.int32)
+    since = np.sort(draw.uniform(0.1 * hours, 0.8 * hours, off.size))
     return {
         "notifications": sent,
         "notification_actions": {

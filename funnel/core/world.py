@@ -122,13 +122,16 @@ class Future(Protocol):
     """
 
     def visitors(self, world: WorldTables, begin_h: float, end_h: float, *, per_day: float | None) -> Ints:
-        """int32 [R], ascending: who looks at a timeline in these hours; per_day: how many in all, if not as before."""
+        """int32 [R], ascending: who looks at a timeline in these hours; per_day: how many in all, if not as before.
+
+        Of another product: for whom a page is made, for instance for whom it is decided whether to notify.
+        """
 
     def react(self, world: WorldTables, shown: Columns, begin_h: float, end_h: float) -> tuple[Rows, Floats]:
         """(new rows of tables, satisfaction float32 [n] with each impression).
 
-        shown: new rows of `impressions`, made at `begin_h`. All else that happens does so after it and before `end_h`:
-        `engagements`, `feedback`, `follows`, `tweets` and `tweet_words`.
+        shown: new rows of `impressions` (of the product's log), made at `begin_h`. All else that happens does so after
+        it and before `end_h`: `engagements`, `feedback`, `follows`, `tweets` and `tweet_words`.
         """
 
     def night(self, world: WorldTables, begin_h: float, end_h: float) -> Rows:
@@ -139,6 +142,14 @@ class Future(Protocol):
 
     def restore(self, world: WorldTables, state: Mapping[str, Array]) -> None:
         """Take up what `state` gave, in the world as it was then."""
+
+
+@runtime_checkable
+class FutureOfProducts(Protocol):
+    """A future of timelines that also knows how people go on with another product beside them, with the same truth."""
+
+    def of(self, product: Product) -> Future | None:
+        """The future of a product: `shown` are new rows of its log, and nights are those of the timeline's future."""
 
 
 class WorldTables:

@@ -33,7 +33,7 @@ from funnel.experiment.shapley import Shares, shapley_values
 from funnel.experiment.statistics import Effect, Resamples, corrected, effects
 from funnel.experiment.variants import Variant, variants, with_stages
 from funnel.metrics import Judge, Measures, Outcome, Reference, Scene, collect, joined, measure
-from funnel.metrics.evaluate import PAGE, later_lists
+from funnel.metrics.evaluate import later_lists
 from funnel.pipeline import Funnel
 from funnel.simulate import _learnt_hash as learnt_hash
 
@@ -174,7 +174,7 @@ def ablate(
     if permutations < 0 or workers < 1 or not viewers.size:
         where = "--permutations" if permutations < 0 else "--workers" if workers < 1 else "--viewers"
         raise ConfigError(where, "is too small — ask for at least one viewer and worker, and no negative number")
-    scene = Scene(funnel.world, at_h)
+    scene = Scene(funnel.world, at_h, product=funnel.product)
     which, notes = variants(funnel, scene, stages)
     funnel.ensure_trained(progress=progress)
     viewers = np.unique(viewers).astype(np.int32)
@@ -204,8 +204,8 @@ class _Work:
         self.progress = progress
         claim(out, _manifest(funnel, scene, viewers, seed))
         reference = Reference.kept(
-            out / "reference", scene, viewers, size=PAGE, seed=seed, progress=progress
-        )  # fmt: skip
+            out / "reference", scene, viewers, size=scene.product.page_size, seed=seed, progress=progress
+        )
         self.judge = Judge(scene, viewers, reference, later_lists(scene, viewers), seed)
         self.view = funnel.world.view(scene.at_h, assets=funnel.assets_at(scene.at_h))
         self.size = _page_size(funnel, viewers, self.view, seed)

@@ -36,7 +36,7 @@ from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, FunnelWarning
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import Boost, Filter, Learned, Mixer, Scorer, Selector, Source, Stage
-from funnel.experiment.objective import Objective, objective_of, page_values, value_slot, weighed
+from funnel.experiment.objective import Objective, objective_of, page_values, value_slot
 from funnel.explain import WeighsActions
 from funnel.features import FEATURES, hydrate
 from funnel.pipeline import VALUE, Funnel
@@ -141,7 +141,7 @@ def attribute(
     funnel: Funnel,
     viewers: Sequence[int] | Ints,
     *,
-    size: int = 35,
+    size: int | None = None,
     value: str | None = None,
     max_age_h: float = 48.0,
     at_h: float | None = None,
@@ -150,11 +150,12 @@ def attribute(
 ) -> Ledger:
     """The loss ledger of a funnel over the pages of some viewers at one moment.
 
-    size: places of a page. value: what is measured, see `objective_of`. max_age_h: the corpus is what was written in
-    so many hours before. ConfigError if the world has no truth, nothing is measured, nobody is asked for, or a page has
-    more places than the corpus has tweets.
+    size: places of a page; the product's if not given. value: what is measured, see `objective_of`. max_age_h: the
+    corpus is what was written in so many hours before. ConfigError if the world has no truth, nothing is measured,
+    nobody is asked for, or a page has more places than the corpus has tweets.
     """
     objective = objective_of(funnel, value)
+    size = funnel.product.page_size if size is None else size
     chosen = np.asarray(viewers, np.int64).reshape(-1)
     if not chosen.size:
         raise ConfigError("viewers", "wants at least one viewer — nothing can be said about nobody")
@@ -162,7 +163,7 @@ def attribute(
         raise ConfigError("size", f"wants at least 1 tweet a page, got {size}")
     if not max_age_h > 0:
         raise ConfigError("max_age_h", f"wants hours above 0, got {max_age_h:g}")
-    moment = funnel.world.meta.end_h if at_h is None else float(at_h)
+    moment = funnel.default_h if at_h is None else float(at_h)
     if not 0 <= moment <= funnel.world.meta.end_h:
         raise ConfigError("at", f"{moment:g} h is outside this world — it runs to {funnel.world.meta.end_h:g} h")
     window = _window(funnel, moment, max_age_h)
@@ -189,6 +190,7 @@ def attribute(
         segments=viewer_segments(funnel, asked, moment),
         meta={
             "funnel": funnel.name,
+            **funnel.about_product,
             "world": funnel.world.name,
             "world_hash": funnel.world.hash,
             "value": objective.name,
@@ -376,7 +378,7 @@ def _wanted(weigher: WeighsActions, objective: Objective, books: _Books, alive: 
     viewer = batch.viewer.astype(np.int32, copy=False)
     p = objective.oracle.probabilities(viewer, batch["tweet"], np.zeros(rows.size, np.int32), batch.now_h)
     wanted = np.zeros(len(books.batch))
-    wanted[rows] = weighed(weigher, batch.only(("tweet",)), p)
+    wanted[rows] = objective.weighed(weigher, batch.only(("tweet",)), p)
     return wanted
 
 

@@ -101,7 +101,7 @@ def compare(
     ConfigError unless there are two funnels of different names on one world.
     """
     _check(funnels, viewers)
-    judge = Judge.of(funnels[0].world, viewers, at_h=at_h, seed=seed, progress=progress)
+    judge = Judge.of(funnels[0].world, viewers, at_h=at_h, seed=seed, product=funnels[0].product, progress=progress)
     outcomes = [judge.observe(one, full_pool=full_pool, progress=progress) for one in funnels]
     measured = [measure(outcome, judge.scene) for outcome in outcomes]
     resamples = Resamples.of(judge.viewers.size, seed=seed)
@@ -220,6 +220,9 @@ def _check(funnels: Sequence[Funnel], viewers: Ints) -> None:
     if len(set(names)) < len(names):
         raise ConfigError("funnel compare", f"two funnels are called {max(names, key=names.count)!r} — rename a file")
     for one in funnels[1:]:
+        if one.product is not funnels[0].product:
+            what = f"{funnels[0].name!r} makes {funnels[0].product.pages}, {one.name!r} {one.product.pages}"
+            raise ConfigError("funnel compare", f"{what} — compare funnels of one product")
         if one.world.hash != funnels[0].world.hash:
             what = f"{funnels[0].name!r} is on world {funnels[0].world.name!r} ({funnels[0].world.hash}), "
             what += f"{one.name!r} on {one.world.name!r} ({one.world.hash}) — compare funnels on one world"

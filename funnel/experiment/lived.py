@@ -7,12 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
+from funnel.core.products import PRODUCTS, PUSH, TIMELINE, Product, product_named
 from funnel.core.progress import SILENT, Progress
 from funnel.loop import loop_to
 from funnel.pipeline import Funnel
 
-NUMBERS = ("satisfaction", "in_network_share", "age_h", "author_gini", "top_1_percent_share", "follows", "engagements")
-RATES = ("favorite", "retweet", "reply", "dwell", "negative_feedback", "report")
+_EVERY = ("satisfaction", "in_network_share", "age_h", "author_gini", "top_1_percent_share")
+NUMBERS = {
+    TIMELINE.name: (*_EVERY, "follows", "engagements"),
+    PUSH.name: (*_EVERY, "engagements", "decisions", "sent_share", "per_viewer", "opt_outs", "opted_out_share"),
+}
+RATES = {
+    TIMELINE.name: ("favorite", "retweet", "reply", "dwell", "negative_feedback", "report"),
+    PUSH.name: PUSH.action_names,
+}
+
+
+def loop_metrics(product: Product, beside: Product | None = None) -> tuple[str, ...]:
+    """Names of what a life has: `loop.<name>`, and `loop.<product>.<name>` of the product that is served beside."""
+    found = [(f"loop.{beside.name}", beside)] if beside is not None else []
+    return tuple(name for prefix, one in [("loop", product), *found] for name in _names(prefix, one))
+
+
+def _names(prefix: str, product: Product) -> tuple[str, ...]:
+    rates = (f"{prefix}.rate.{name}" for name in RATES[product.name])
+    return (*(f"{prefix}.{name}" for name in NUMBERS[product.name]), *rates)
 
 
 def lived(funnel: Funnel, out: Path, *, days: int, seed: int = 0, progress: Progress = SILENT) -> dict[str, float]:
@@ -31,7 +50,21 @@ def later_half(days: Sequence[Mapping[str, object]]) -> dict[str, float]:
 
 
 def _flat(day: Mapping[str, object]) -> dict[str, float]:
+    product = product_named(day.get("product", TIMELINE.name), "a day's metrics: product")
+    found = _numbers("loop", day, product)
+    for other in PRODUCTS.values():
+        beside = day.get(other.name)
+        if isinstance(beside, Mapping):
+            found |= _numbers(f"loop.{other.name}", beside, other)
+    return found
+
+
+def _numbers(prefix: str, day: Mapping[str, object], product: Product) -> dict[str, float]:
     rates = day["rates"]
     assert isinstance(rates, dict)
-    numbers = {f"loop.{name}": day[name] for name in NUMBERS} | {f"loop.rate.{name}": rates[name] for name in RATES}
-    return {name: float(str(value)) if value is not None else float("nan") for name, value in numbers.items()}
+    values = [*(day[name] for name in NUMBERS[product.name]), *(rates[name] for name in RATES[product.name])]
+    names = _names(prefix, product)
+    return {
+        name: float(str(value)) if value is not None else float("nan")
+        for name, value in zip(names, values, strict=True)
+    }

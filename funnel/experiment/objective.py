@@ -15,16 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from funnel.compose import Slot, funnel_names, read_slots
-from funnel.core.actions import ACTION_CODE, ACTION_NAMES
+from funnel.compose import Slot, funnel_names, product_of, read_slots
 from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, nearest
 from funnel.core.kernels import kernel
+from funnel.core.products import TIMELINE, Product
 from funnel.core.stage import Scorer
 from funnel.core.world import Oracle
 from funnel.explain import WeighsActions
-from funnel.oracle_stage import OracleValue
+from funnel.oracle_stage import OracleValue, weights_of
 from funnel.pipeline import VALUE, Funnel
 
 SATISFACTION = "satisfaction"
@@ -44,6 +44,7 @@ class Objective:
     weigher: WeighsActions | None
     weights: Doubles
     satisfaction: float = 0.0
+    product: Product = TIMELINE
 
     def values(self, batch: CandidateBatch) -> Doubles:
         """float64 [n]: what each tweet of the batch is worth on top of its viewer's page."""
@@ -56,13 +57,13 @@ class Objective:
     def _values(self, batch: CandidateBatch) -> Doubles:
         viewer, tweet = batch.viewer.astype(np.int32, copy=False), batch["tweet"]
         if self.weigher is None and not self.weights.any():
-            return self.satisfaction * self.oracle.satisfaction(viewer, tweet).astype(np.float64)
+            return self.satisfaction * self.oracle.satisfaction(viewer, tweet, now_h=batch.now_h).astype(np.float64)
         p = self.oracle.probabilities(viewer, tweet, np.zeros(len(batch), np.int32), batch.now_h)
         if self.weigher is not None:
-            return weighed(self.weigher, batch, p)
+            return self.weighed(self.weigher, batch, p)
         total: Doubles = np.einsum("na,a->n", p.astype(np.float64), self.weights)
         if self.satisfaction:
-            total = total + self.satisfaction * self.oracle.satisfaction(viewer, tweet)
+            total = total + self.satisfaction * self.oracle.satisfaction(viewer, tweet, now_h=batch.now_h)
         return total
 
     def looks(self, requests: Requests, tweet: int, places: int) -> Doubles:
@@ -74,16 +75,18 @@ class Objective:
         now_h = np.repeat(requests.now_h, places)
         p = self.oracle.probabilities(viewer, np.full(viewer.size, tweet, np.int32), place, now_h)
         total = p.sum(axis=1, dtype=np.float64).reshape(len(requests), places)
-        return np.minimum.accumulate(total / total[:, :1], axis=1)
+        first = total[:, :1]
+        # Who would do nothing even on top, as one to whom nothing is delivered, has nothing to lose further down.
+        share = np.divide(total, first, out=np.ones_like(total), where=first > 0)
+        return np.minimum.accumulate(share, axis=1)
 
-
-def weighed(weigher: WeighsActions, batch: CandidateBatch, p: Floats) -> Doubles:
-    """float64 [n]: the weighted sum of a stage on given probabilities, float32 [n, A]."""
-    known = batch.with_columns({f"p.{name}": p[:, code] for name, code in ACTION_CODE.items()})
-    total = np.zeros(len(batch))
-    for term in weigher.terms(known).values():
-        total += term
-    return total
+    def weighed(self, weigher: WeighsActions, batch: CandidateBatch, p: Floats) -> Doubles:
+        """float64 [n]: the weighted sum of a stage on given probabilities, float32 [n, A]."""
+        known = batch.with_columns({f"p.{name}": p[:, code] for name, code in self.product.action_code.items()})
+        total = np.zeros(len(batch))
+        for term in weigher.terms(known).values():
+            total += term
+        return total
 
 
 def objective_of(funnel: Funnel, value: str | None = None) -> Objective:
@@ -91,22 +94,22 @@ def objective_of(funnel: Funnel, value: str | None = None) -> Objective:
 
     ConfigError if the world has no truth, the name is unknown, or the funnel weighs no actions.
     """
-    oracle = funnel.world.oracle
+    product = funnel.product
+    oracle = funnel.world.oracle_of(product)
     if oracle is None:
-        raise ConfigError(
-            f"world {funnel.world.name!r}", "has no truth to measure by — use a generated world (funnel list worlds)"
-        )
-    nothing = np.zeros(len(ACTION_NAMES))
+        what = f"has no truth to measure {product.pages} by — use a generated world (funnel list worlds)"
+        raise ConfigError(f"world {funnel.world.name!r}", what)
     if value is None:
-        return _weights_of(funnel.name, funnel.stages, oracle)
+        return _weights_of(funnel.name, funnel.stages, product, oracle)
     if value == SATISFACTION:
-        return Objective(SATISFACTION, oracle, None, nothing, 1.0)
-    if value in ACTION_CODE:
-        nothing[ACTION_CODE[value]] = 1.0
-        return Objective(value, oracle, None, nothing)
+        return Objective(SATISFACTION, oracle, None, weights_of({}, product), 1.0, product)
+    if value in product.action_code:
+        return Objective(value, oracle, None, weights_of({value: 1.0}, product), product=product)
     if value in funnel_names() or value.endswith((".yaml", ".yml")):
-        return _weights_of(value, read_slots(value)[2], oracle)
-    known = (SATISFACTION, *ACTION_NAMES, *funnel_names())
+        if product_of(value) is not product:
+            raise ConfigError(f"--value {value}", f"is a funnel of another product than {funnel.name!r}")
+        return _weights_of(value, read_slots(value)[2], product, oracle)
+    known = (SATISFACTION, *product.action_names, *funnel_names())
     raise ConfigError(f"--value {value}", f"wants an action, satisfaction, or a funnel — {nearest(value, known)}")
 
 
@@ -118,17 +121,15 @@ def value_slot(stages: Sequence[Slot]) -> tuple[int, Slot] | None:
     return None
 
 
-def _weights_of(name: str, stages: Sequence[Slot], oracle: Oracle) -> Objective:
+def _weights_of(name: str, stages: Sequence[Slot], product: Product, oracle: Oracle) -> Objective:
     found = value_slot(stages)
-    weights = np.zeros(len(ACTION_NAMES))
     if found is not None:
         stage = found[1].part
         if isinstance(stage, WeighsActions):
-            return Objective(f"weights of {name}", oracle, stage, weights)
+            return Objective(f"weights of {name}", oracle, stage, weights_of({}, product), product=product)
         if isinstance(stage, OracleValue):
-            for action, weight in stage.weights.items():
-                weights[ACTION_CODE[action]] = weight
-            return Objective(f"weights of {name}", oracle, None, weights, stage.satisfaction)
+            weights = weights_of(stage.weights, product)
+            return Objective(f"weights of {name}", oracle, None, weights, stage.satisfaction, product)
     said = f"its {found[1].name} weighs no actions" if found is not None else "has no stage that adds `value`"
     raise ConfigError(
         f"funnel {name!r}", f"{said}, so it has no value of its own — give one, as --value favorite or twitter_2023"

@@ -30,6 +30,7 @@ from funnel.core.actions import ACTION_CODE, ACTION_NAMES
 from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.errors import ConfigError, nearest
+from funnel.core.products import TIMELINE
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import Boost, Filter, Scorer, Selector
 from funnel.core.tables import EXPLORED
@@ -37,7 +38,7 @@ from funnel.core.world import Columns, Oracle, PlatformView
 from funnel.experiment.objective import value_slot
 from funnel.features import assets_needed, hydrate, matrix, model_features
 from funnel.features.logged import labels, logged_batch
-from funnel.oracle_stage import OracleValue
+from funnel.oracle_stage import OracleValue, weights_of
 from funnel.pipeline import SCORE, VALUE, Funnel
 from funnel.world import World
 
@@ -174,6 +175,10 @@ def off_policy(
         raise ConfigError("off-policy", "wants at least one funnel")
     if requests < 2:
         raise ConfigError("--requests", f"wants at least 2 pages, got {requests}")
+    for policy in policies:
+        if policy.funnel.product is not TIMELINE:
+            what = f"makes {policy.funnel.product.pages} — pages of timelines alone have places that were drawn by lot"
+            raise ConfigError(f"off-policy {policy.name}", what)
     world = policies[0].funnel.world
     oracle = world.oracle
     if oracle is None:
@@ -213,14 +218,12 @@ def reward_of(value: str) -> tuple[str, Doubles]:
 
 
 def _weights(name: str, stages: Sequence[Slot]) -> Doubles:
-    found, weights = value_slot(stages), np.zeros(len(ACTION_NAMES))
+    found = value_slot(stages)
     stage = found[1].part if found is not None else None
     named = stage.weight if isinstance(stage, Weighted) else stage.weights if isinstance(stage, OracleValue) else None
     if named is None:
         raise ConfigError(f"--value {name}", "is a funnel that weighs no actions — name an action, or another funnel")
-    for action, weight in named.items():
-        weights[ACTION_CODE[action]] = weight
-    return weights
+    return weights_of(named, TIMELINE)
 
 
 @dataclass(frozen=True)

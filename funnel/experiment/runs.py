@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import numpy as np
 import polars as pl
 
 from funnel import __version__
-from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
+from funnel.core.products import TIMELINE, Product, product_named
 from funnel.experiment.compare import Against, overlap
 from funnel.experiment.statistics import Resamples, effects
 from funnel.features import hydrate
 from funnel.metrics import Outcome, Scene, check_comparable, measure
+from funnel.simulate import VIEWERS
 from funnel.store import read_json
 from funnel.world import World
 
@@ -57,26 +59,45 @@ def outcome_of_run(path: Path) -> Outcome:
     """
     manifest, frame = read_run(path)
     frame = frame.sort("viewer", "rank")
-    viewers, counts = np.unique(frame["viewer"].to_numpy(), return_counts=True)
+    product = product_of_run(manifest)
+    shown = frame["viewer"].to_numpy()
+    viewers = asked_of(path) if product.optional else np.unique(shown)
+    counts = np.bincount(np.searchsorted(viewers, shown), minlength=viewers.size)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    truth = [f"{what}.{name}" for what in ("expected", "did") for name in ACTION_NAMES]
+    truth = [f"{what}.{name}" for what in ("expected", "did") for name in product.action_names]
     kept = ["tweet", "author", "in_network", "age_h", "light_score", "value", "score", "satisfaction", *truth]
     kept += [name for name in frame.columns if name.startswith("p.")]
-    about = {key: manifest[key] for key in WANTED} | {"size": manifest.get("size")}
+    about = {key: manifest[key] for key in WANTED} | {"size": manifest.get("size"), "product": product.name}
     nothing = {"modules": np.zeros(viewers.size, np.int32)}
     page = {name: frame[name].to_numpy() for name in kept if name in frame.columns}
     return Outcome(about, viewers.astype(np.int32), offsets, page, (), (), nothing, np.zeros(0))
 
 
+def product_of_run(manifest: Mapping[str, object]) -> Product:
+    """What the run's funnel makes."""
+    return product_named(manifest.get("product", TIMELINE.name), "manifest.json: product")
+
+
+def asked_of(path: Path) -> Ints:
+    """int32 [R], ascending: everybody whom a run of a product that may show nothing asked for; DataError if unsaid."""
+    try:
+        return np.unique(pl.read_parquet(path / VIEWERS)["viewer"].to_numpy()).astype(np.int32)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(str(path / VIEWERS), f"cannot be read ({error}) — simulate again") from None
+
+
 def compare_runs(a: Path, b: Path, *, metrics_seed: int = 0) -> Against:
     """Run b against run a: of the same world, seed, moment and viewers; ConfigError if they are not."""
     one, other = outcome_of_run(a), outcome_of_run(b)
-    both = np.intersect1d(one.viewers, other.viewers)  # a viewer whose page is empty is in no file
+    if one.about["product"] != other.about["product"]:
+        raise ConfigError(f"{a} and {b}", f"are of {one.about['product']} and {other.about['product']}")
+    both = np.intersect1d(one.viewers, other.viewers)  # a viewer whose timeline is empty is in no file
     if not both.size:
         raise ConfigError(f"{a} and {b}", "have no viewer in common")
     one, other = one.of_viewers(_rows(one, both)), other.of_viewers(_rows(other, both))
     check_comparable(one, other)
-    scene = Scene(_world_of(one), float(one.about["at_h"]))
+    product = product_named(one.about["product"], str(a))
+    scene = Scene(_world_of(one), float(one.about["at_h"]), product=product)
     one, other = _completed(one, scene), _completed(other, scene)
     resamples = Resamples.of(len(one), seed=metrics_seed)
     found = effects(measure(one, scene), measure(other, scene), resamples)

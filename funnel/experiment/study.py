@@ -17,6 +17,7 @@
         settings: ["simclusters.delay_h={value}"]
         base: 0                         # what the other levels are held against; the first if not given
     days: 28                            # live through so many days in each world instead of looking at one moment
+    beside: chronological               # with days: a funnel of another product that serves the same people
     seeds: 3                            # whole worlds
     quick: {world: tiny, viewers: 40, settings: [twhin.epochs=1], only: {delay: [0, 24]}}
 
@@ -35,16 +36,17 @@ from itertools import product
 from pathlib import Path
 from typing import cast
 
+from funnel.compose import product_of
 from funnel.core.errors import ConfigError, nearest
-from funnel.experiment.lived import NUMBERS, RATES
+from funnel.core.products import Product
+from funnel.experiment.lived import loop_metrics
 from funnel.metrics import declared
 from funnel.store import read_yaml
 
 GROUPS = ("all", "active", "dormant", "producers", "consumers")
-LOOP_METRICS = (*(f"loop.{name}" for name in NUMBERS), *(f"loop.rate.{name}" for name in RATES))
 _KEYS = (
     "about", "question", "notes", "source", "world", "viewers", "groups", "funnel", "settings", "metrics", "factors",
-    "days", "viewers_per_day", "seeds", "quick",
+    "days", "beside", "viewers_per_day", "seeds", "quick",
 )  # fmt: skip
 _FACTOR_KEYS = ("about", "unit", "values", "levels", "settings", "base")
 _LEVEL_KEYS = ("funnel", "settings", "without", "blind_to", "world")
@@ -113,6 +115,7 @@ class Study:
     funnel: str = "twitter_2023"
     settings: tuple[str, ...] = ()
     days: int | None = None
+    beside: str | None = None
     viewers_per_day: float | None = None
     seeds: int = 1
     quick: Mapping[str, object] = field(default_factory=dict)
@@ -121,6 +124,12 @@ class Study:
     def cells(self) -> list[Cell]:
         """Every combination of levels, the first factor's changing fastest."""
         return [Cell(levels[::-1]) for levels in product(*(factor.levels for factor in self.factors[::-1]))]
+
+    @property
+    def product(self) -> Product:
+        """What its funnels make: all levels the same."""
+        named = [level.funnel for factor in self.factors for level in factor.levels if level.funnel is not None]
+        return product_of(named[0] if named else self.funnel)
 
     def quickly(self) -> Study:
         """The small version that the file describes under `quick`."""
@@ -186,12 +195,18 @@ def study_from(name: str, content: Mapping[str, object]) -> Study:
         funnel=str(content.get("funnel", "twitter_2023")),
         settings=_texts(f"{name}: settings", content.get("settings", [])),
         days=days,
+        beside=str(content["beside"]) if "beside" in content else None,
         viewers_per_day=cast("float | None", content.get("viewers_per_day")),
         seeds=int(str(content.get("seeds", 1))),
         quick=quick,
     )
+    known = None
+    if days is not None:
+        known = loop_metrics(found.product, product_of(found.beside) if found.beside is not None else None)
+    elif found.beside is not None:
+        raise ConfigError(f"{name}: beside", "is for studies of `days`")
     for metric in found.metrics:
-        _check_metric(metric, lived=days is not None)
+        _check_metric(metric, known)
     for group in found.groups:
         if group not in GROUPS:
             raise ConfigError(f"{name}: groups", f"unknown group {group!r} — {nearest(group, GROUPS)}")
@@ -250,11 +265,14 @@ def _chosen(study: str, factor: Factor, wanted: object) -> Factor:
     return replace(factor, levels=tuple(level for level in factor.levels if level.name in {*texts, factor.base}))
 
 
-def _check_metric(name: str, *, lived: bool) -> None:
-    """ConfigError, with the nearest names, for a metric that this kind of study cannot measure."""
-    if lived:
-        if name not in LOOP_METRICS:
-            raise ConfigError(f"metric {name!r}", f"unknown of a world lived through — {nearest(name, LOOP_METRICS)}")
+def _check_metric(name: str, lived: tuple[str, ...] | None) -> None:
+    """ConfigError, with the nearest names, for a metric that this kind of study cannot measure.
+
+    lived: what a life through days has, where the study is of one.
+    """
+    if lived is not None:
+        if name not in lived:
+            raise ConfigError(f"metric {name!r}", f"unknown of a world lived through — {nearest(name, lived)}")
         return
     if "full pool" in declared(name).needs:
         raise ConfigError(f"metric {name!r}", "is not measured in studies — `funnel compare` has it")

@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 
 from funnel import __version__
+from funnel.compose import load_funnel
 from funnel.core.errors import ConfigError
 from funnel.experiment.folder import slug
 from funnel.experiment.lived import later_half
@@ -56,10 +57,12 @@ class Lives(Work):
         world = self.world(cell, world_seed)
         funnel = self.funnel(cell, world)
         assert self.study.days is not None
-        key = digest([funnel.hash, world.hash, self.seed, self.study.viewers_per_day, __version__])[:12]
+        beside = load_funnel(self.study.beside, world) if self.study.beside is not None else None
+        what = [funnel.hash, world.hash, self.seed, self.study.viewers_per_day, __version__]
+        key = digest(what if beside is None else [*what, beside.hash])[:12]
         run = loop_to(
             funnel, self.folder / "loops" / f"{slug(cell.name)}-{key}", days=self.study.days, seed=self.seed,
-            viewers_per_day=self.study.viewers_per_day, progress=self.progress,
+            viewers_per_day=self.study.viewers_per_day, beside=beside, progress=self.progress,
         )  # fmt: skip
         return [later_half([day]) for day in run.days[: self.study.days]]
 

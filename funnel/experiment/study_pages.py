@@ -26,7 +26,7 @@ from funnel.experiment.study import Cell
 from funnel.experiment.study_work import Findings, Row, Work, all_corrected, short
 from funnel.experiment.variants import with_stages
 from funnel.metrics import Judge, Measures, Outcome, Reference, Scene, collect, declared, measure
-from funnel.metrics.evaluate import PAGE, later_lists
+from funnel.metrics.evaluate import later_lists
 from funnel.pipeline import Funnel
 from funnel.simulate import _learnt_hash as learnt_hash
 from funnel.store import digest
@@ -73,7 +73,7 @@ class Pages(Work):
         )
 
     def _scene(self, world: World) -> Scene:
-        return self.scenes.setdefault(world.hash, Scene(world))
+        return self.scenes.setdefault(world.hash, Scene(world, product=self.study.product))
 
     def _cell(self, cell: Cell, bar: Bar) -> tuple[Outcome, Scene]:
         world = self.world(cell, self.seed)
@@ -114,8 +114,9 @@ class Pages(Work):
             if {"best", "candidates", "chronological"} & self._needs():
                 place = digest([scene.world.hash, scene.at_h, self.seed, self._viewers_hash()])
                 where = self.folder / "references" / place
+                places = scene.product.page_size
                 reference = Reference.kept(
-                    where, scene, self.viewers, size=PAGE, seed=self.seed, progress=self.progress
+                    where, scene, self.viewers, size=places, seed=self.seed, progress=self.progress
                 )
             later = later_lists(scene, self.viewers)
             self.judges[scene.world.hash] = Judge(scene, self.viewers, reference, later, self.seed)

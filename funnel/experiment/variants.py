@@ -11,7 +11,7 @@ the place of a ranker:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,8 +23,10 @@ from funnel.core import rng
 from funnel.core.arrays import Floats, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.errors import ConfigError, nearest
+from funnel.core.products import TIMELINE, Product
 from funnel.core.segments import sorted_rows
 from funnel.core.stage import STRICT, Boost, Filter, Mixer, Scorer, Selector, Source, Stage
+from funnel.core.world import Oracle
 from funnel.metrics.reference import worth
 from funnel.metrics.scene import Scene
 from funnel.oracle_stage import SeesTruth
@@ -54,9 +56,9 @@ class StandIn(Scorer, SeesTruth):
         """One column."""
         return (self.column,)
 
-    def lend(self, oracle: object) -> None:
+    def lend(self, oracle: Callable[[], Oracle | None], product: Product = TIMELINE) -> None:
         """Remember how to get at the truth."""
-        self._worth.lend(oracle)  # type: ignore[arg-type]  # what the runner lends, handed on
+        self._worth.lend(oracle, product)
 
     def score(self, batch: CandidateBatch) -> dict[str, Floats]:
         """float32 [n] >= 0."""
@@ -142,7 +144,7 @@ def left_out(funnel: Funnel, which: Sequence[tuple[str, str]], scene: Scene) -> 
 
 def with_stages(funnel: Funnel, stages: Sequence[Slot], name: str) -> Funnel:
     """A funnel of other stages with what this one has learnt."""
-    made = Funnel(name, about=funnel.about, world=funnel.world, jobs=funnel.jobs, stages=stages)
+    made = Funnel(name, about=funnel.about, world=funnel.world, jobs=funnel.jobs, stages=stages, product=funnel.product)
     made.assets, made.trained, made.learnt_seed = funnel.assets, True, funnel.learnt_seed
     return made
 

@@ -10,6 +10,7 @@ from funnel.features import (
     conversation,
     embedding,
     labels,
+    notification,
     similarity,
     social,
     text,
@@ -18,9 +19,11 @@ from funnel.features import (
     viewer,
 )
 from funnel.features.embedding import embedding_features
+from funnel.features.notification import NOTIFICATION_FEATURES
 from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
 
-# The groups that rankers learn from; "base" serves filters and boosts, "internal" other features.
+# The groups that rankers learn from; "base" serves filters and boosts, "internal" other features, "notification" the
+# funnels of the product `push` (their rankers also learn from NOTIFICATION_FEATURES).
 MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "viewer_topic", "context", "similarity")
 
 
@@ -32,6 +35,7 @@ def model_features() -> tuple[str, ...]:
 __all__ = [
     "FEATURES",
     "MODEL_GROUPS",
+    "NOTIFICATION_FEATURES",
     "Feature",
     "affinity",
     "assets_needed",
@@ -46,6 +50,7 @@ __all__ = [
     "lookup",
     "matrix",
     "model_features",
+    "notification",
     "similarity",
     "social",
     "text",

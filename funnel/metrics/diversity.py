@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from funnel.core.arrays import Array, Bools, Doubles, Longs
+from funnel.core.products import TIMELINE
 from funnel.metrics.exposure import exposures
 from funnel.metrics.metric import Statistic, metric
 from funnel.metrics.outcome import Outcome
@@ -19,6 +20,7 @@ _CHANCE = "measured: preset `random`"
     "diversity.authors",
     unit="share", better="higher", chance=_CHANCE, ceiling="1",
     source="source diversity: Bandy & Diakopoulos, CSCW 2021, 10.1145/3449152",
+    products=(TIMELINE,),
 )  # fmt: skip
 def authors(outcome: Outcome, scene: Scene) -> Doubles:
     """Different authors per tweet of the page."""
@@ -29,7 +31,7 @@ def authors(outcome: Outcome, scene: Scene) -> Doubles:
 @metric(
     "diversity.topics",
     unit="topics", better="neither", chance=_CHANCE, ceiling="the number of topics",
-    source="exponential of Shannon's entropy", needs=("truth",),
+    source="exponential of Shannon's entropy", needs=("truth",), products=(TIMELINE,),
 )  # fmt: skip
 def topics(outcome: Outcome, scene: Scene) -> Doubles:
     """Topics on the page, each by its share: as many equal ones would have the same entropy."""
@@ -43,6 +45,7 @@ def topics(outcome: Outcome, scene: Scene) -> Doubles:
     "diversity.intra_list",
     unit="share", better="neither", chance=_CHANCE, ceiling="1",
     source="Ziegler et al., WWW 2005 (with the distance 'another main topic')", needs=("truth",),
+    products=(TIMELINE,),
 )  # fmt: skip
 def intra_list(outcome: Outcome, scene: Scene) -> Doubles:
     """Share of the pairs of tweets on a page that have different main topics; a page of one tweet has none."""
@@ -68,6 +71,7 @@ def novelty(outcome: Outcome, scene: Scene) -> Doubles:
     "serendipity",
     unit="count", better="higher", chance=_CHANCE, ceiling="`page.engagement.favorite`",
     source="relevant and unexpected: Ge, Delgado-Battenfeld & Jannach, RecSys 2010", needs=("truth",),
+    products=(TIMELINE,),
 )  # fmt: skip
 def serendipity(outcome: Outcome, scene: Scene) -> Doubles:
     """Expected favourites of what was not to be expected: by nobody the viewer follows, not on the favourite topic."""

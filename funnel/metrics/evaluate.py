@@ -14,6 +14,7 @@ import numpy as np
 
 from funnel.compose import Slot
 from funnel.core.arrays import Array, Ints
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import Filter, Scorer
 from funnel.core.world import PlatformView
@@ -26,7 +27,6 @@ from funnel.pipeline import VALUE, Funnel
 from funnel.trace import BatchTrace
 from funnel.world import World
 
-PAGE = 35  # tweets of a reference page: for_you_server_max_results, twitter/the-algorithm, ForYouParam.scala
 LIGHT = "light_score"
 CUT = 400  # candidates of a light ranker's list, where what goes on is cut source by source
 FULL_POOL_VIEWERS = 200  # the next ranker scores all candidates of so many viewers
@@ -53,13 +53,18 @@ class Judge:
         *,
         at_h: float | None = None,
         seed: int = 0,
-        size: int = PAGE,
+        size: int | None = None,
+        product: Product = TIMELINE,
         progress: Progress = SILENT,
     ) -> Judge:
-        """With references of `size` tweets for these viewers (int32, ascending) at a moment (see `Scene`)."""
-        scene = Scene(world, at_h)
+        """With references of `size` tweets for these viewers (int32, ascending) at a moment (see `Scene`).
+
+        size: that of the product's pages if not given.
+        """
+        scene = Scene(world, at_h, product=product)
         viewers = np.unique(viewers).astype(np.int32)
-        known = references(scene, viewers, size=size, seed=seed, progress=progress)
+        places = product.page_size if size is None else size
+        known = references(scene, viewers, size=places, seed=seed, progress=progress)
         return cls(scene, viewers, known, later_lists(scene, viewers), seed)
 
     def observe(
@@ -139,7 +144,10 @@ def _uncut(funnel: Funnel) -> tuple[Funnel | None, int]:
             break
         stages = [other for other in funnel.stages if other not in cuts]
         stages[place] = Slot(slot.name, slot.use, slot.part)
-        made = Funnel(f"{funnel.name}, all ranked", about="", world=funnel.world, jobs=funnel.jobs, stages=stages)
+        made = Funnel(
+            f"{funnel.name}, all ranked", about="", world=funnel.world, jobs=funnel.jobs, stages=stages,
+            product=funnel.product,
+        )  # fmt: skip
         made.assets, made.trained, made.learnt_seed = funnel.assets, funnel.trained, funnel.learnt_seed
         return made, slot.keep or CUT
     return None, 0

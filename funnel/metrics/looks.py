@@ -135,7 +135,7 @@ def _dcg(batch: CandidateBatch, score: Floats, gain: Array, k: int) -> Doubles:
 
 def _truth(batch: CandidateBatch, scene: Scene) -> Floats:
     """float32 [n]: what the tweet is really worth, on top of the page."""
-    oracle = scene.world.oracle
+    oracle = scene.oracle
     assert oracle is not None
     viewer = batch.viewer.astype(np.int32, copy=False)
     top = np.zeros(len(batch), np.int32)

@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from funnel.core.arrays import Doubles
 from funnel.core.errors import ConfigError, nearest
+from funnel.core.products import PRODUCTS, Product
 from funnel.metrics.outcome import Outcome
 from funnel.metrics.scene import Scene
 
@@ -33,8 +34,9 @@ Need: TypeAlias = Literal["truth", "counts", "best", "later", "candidates", "chr
 class Metric:
     """A declared metric.
 
-    chance: what a page by lot has; ceiling: what the best page has (both in words, or as numbers); needs: what the
-    world or the outcome must hold; each: "stage", "source", "action", … if there is one of it for each of those.
+    products: of whose pages it can be said; chance: what a page by lot has; ceiling: what the best page has (both in
+    words, or as numbers); needs: what the world or the outcome must hold; each: "stage", "source", "action", … if
+    there is one of it for each of those.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Metric:
     source: str
     needs: tuple[Need, ...]
     each: str
+    products: tuple[Product, ...]
     compute: Measure
 
 
@@ -62,6 +65,7 @@ def metric(
     source: str,
     needs: tuple[Need, ...] = (),
     each: str = "",
+    products: tuple[Product, ...] = tuple(PRODUCTS.values()),
 ) -> Callable[[F], F]:
     """Declare a metric; the function's docstring is its meaning."""
 
@@ -73,7 +77,7 @@ def metric(
             return {name: found}
 
         meaning = " ".join((function.__doc__ or "").split()).rstrip(".")
-        METRICS[name] = Metric(name, meaning, unit, better, chance, ceiling, source, needs, each, compute)
+        METRICS[name] = Metric(name, meaning, unit, better, chance, ceiling, source, needs, each, products, compute)
         return function
 
     return declare
@@ -98,7 +102,7 @@ def measure(outcome: Outcome, scene: Scene, names: Iterable[str] | None = None) 
     statistics: dict[str, Statistic] = {}
     numbers: dict[str, float] = {}
     for one in chosen:
-        if missing(one, outcome):
+        if missing(one, outcome) or scene.product not in one.products:
             continue
         for name, measured in one.compute(outcome, scene).items():
             if isinstance(measured, float):
@@ -155,6 +159,7 @@ def metric_rows() -> list[dict[str, str]]:
             "meaning": one.meaning,
             "unit": one.unit,
             "better": one.better,
+            "product": "all" if len(one.products) == len(PRODUCTS) else ", ".join(p.name for p in one.products),
             "chance": one.chance,
             "ceiling": one.ceiling,
             "needs": ", ".join(one.needs) or "–",

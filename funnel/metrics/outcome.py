@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Array, Doubles, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
+from funnel.core.products import TIMELINE
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import Mixer, Source
 from funnel.core.world import PlatformView
@@ -40,7 +40,7 @@ SIZE = "size"  # the runner's own cut to the size asked for
 SHOWN, NEVER = -1, -2  # fates: on the page; never retrieved
 FORMAT = 1
 _COLUMNS = ("tweet", "author", "in_network", "age_h", "light_score", "value", "score")
-_SAME = ("world", "world_hash", "seed", "at_h")
+_SAME = ("product", "world", "world_hash", "seed", "at_h")
 
 # Looks at one micro-batch and returns arrays [R, …] by name, which stand in `Outcome.per_viewer`.
 Look = Callable[["BatchTrace", Scene], Mapping[str, Array]]
@@ -50,8 +50,9 @@ Look = Callable[["BatchTrace", Scene], Mapping[str, Array]]
 class Outcome:
     """Pages and counts of R requests.
 
-    about: funnel, funnel_hash, world, world_hash, seed, at_h, size. viewers: int32 [R]; offsets: int64 [R + 1] into the
-    columns of `page` [n], rows in the order of the page. stages: (name, kind) of S stages in order; sources: K names.
+    about: funnel, funnel_hash, product, world, world_hash, seed, at_h, size. viewers: int32 [R]; offsets: int64 [R + 1]
+    into the columns of `page` [n], rows in the order of the page. stages: (name, kind) of S stages in order; sources:
+    K names.
     per_viewer: `retrieved` int32 [R], `found` int32 [R, K], `removed` int32 [R, S], `removed_from` int32 [R, S, K],
     `modules` int32 [R], and what was asked for besides. wall_ms: float64 [S], summed over all requests.
     """
@@ -165,6 +166,9 @@ def collect(
     funnel.ensure_trained(progress=progress)
     if funnel.world.hash != scene.world.hash:
         raise ConfigError(f"funnel {funnel.name!r}", f"is on world {funnel.world.name!r}, not {scene.world.name!r}")
+    if funnel.product is not scene.product:
+        what = f"makes {funnel.product.pages} ({funnel.product.name}), not {scene.product.pages}"
+        raise ConfigError(f"funnel {funnel.name!r}", f"{what} — funnels of one product can be compared")
     view = view if view is not None else funnel.world.view(scene.at_h, assets=funnel.assets_at(scene.at_h))
     stages = stage_list(funnel)
     sources = tuple(name for name, kind in stages if kind == "source")
@@ -187,8 +191,9 @@ def collect(
     per_viewer = {name: np.concatenate([counted[name] for _, counted in parts]) for name in parts[0][1]}
     offsets = np.concatenate([[0], np.cumsum(per_viewer.pop("shown"))]).astype(np.int64)
     about = {
-        "funnel": funnel.name, "funnel_hash": funnel.hash if known_as is None else known_as, "world": funnel.world.name,
-        "world_hash": funnel.world.hash, "seed": seed, "at_h": scene.at_h, "size": size,
+        "funnel": funnel.name, "funnel_hash": funnel.hash if known_as is None else known_as,
+        "product": funnel.product.name, "world": funnel.world.name, "world_hash": funnel.world.hash, "seed": seed,
+        "at_h": scene.at_h, "size": size,
     }  # fmt: skip
     return Outcome(about, viewers.astype(np.int32), offsets, page, stages, sources, per_viewer, wall_ms)
 
@@ -209,20 +214,21 @@ def joined(parts: list[Outcome]) -> Outcome:
 
 def redrawn(outcome: Outcome, scene: Scene, seed: int) -> Outcome:
     """The same pages with another draw of what the viewers do."""
-    oracle = scene.world.oracle
+    oracle = scene.oracle
     if oracle is None:
         raise ConfigError(f"world {scene.world.name!r}", "has no truth, so nobody knows what its people would do")
     viewer, place = outcome.viewers[outcome.request], outcome.place.astype(np.int32)
     did = oracle.react(viewer, outcome.page["tweet"], place, np.full(place.size, scene.at_h), seed=seed)
-    drawn = {f"did.{name}": np.ascontiguousarray(did[:, code]) for code, name in enumerate(ACTION_NAMES)}
+    drawn = _columns("did", did, scene)
     return replace(outcome, about={**outcome.about, "seed": seed}, page={**outcome.page, **drawn})
 
 
 def check_comparable(a: Outcome, b: Outcome) -> None:
     """ConfigError unless both are of the same requests: world, seed, moment and viewers."""
     for key in _SAME:
-        if a.about[key] != b.about[key]:
-            what = f"{a.name!r} has {key} {a.about[key]!r}, {b.name!r} has {b.about[key]!r}"
+        one, other = (side.about.get(key, TIMELINE.name) if key == "product" else side.about[key] for side in (a, b))
+        if one != other:
+            what = f"{a.name!r} has {key} {one!r}, {b.name!r} has {other!r}"
             raise ConfigError("compare", f"{what} — only outcomes of the same requests can be compared")
     if not np.array_equal(a.viewers, b.viewers):
         raise ConfigError("compare", f"{a.name!r} and {b.name!r} are about other viewers — ask for the same ones")
@@ -276,13 +282,18 @@ def _shown(page: CandidateBatch, scene: Scene, seed: int) -> dict[str, Array]:
     page = hydrate(page, ("in_network", "age_h"))
     kept = [name for name in page.names if name in _COLUMNS or name.startswith(("p.", "from."))]
     columns = {name: page[name] for name in kept}
-    oracle = scene.world.oracle
+    oracle = scene.oracle
     if oracle is None:
         return columns
     viewer, tweet = page.viewer.astype(np.int32, copy=False), page["tweet"]
     place = (np.arange(len(page)) - np.repeat(page.offsets[:-1], page.counts)).astype(np.int32)
     expected = oracle.probabilities(viewer, tweet, place, page.now_h)
     did = oracle.react(viewer, tweet, place, page.now_h, seed=seed)
-    columns |= {f"expected.{name}": np.ascontiguousarray(expected[:, code]) for code, name in enumerate(ACTION_NAMES)}
-    columns |= {f"did.{name}": np.ascontiguousarray(did[:, code]) for code, name in enumerate(ACTION_NAMES)}
-    return columns | {"satisfaction": oracle.satisfaction(viewer, tweet)}
+    columns |= {**_columns("expected", expected, scene), **_columns("did", did, scene)}
+    return columns | {"satisfaction": oracle.satisfaction(viewer, tweet, now_h=page.now_h)}
+
+
+def _columns(what: str, rows: Array, scene: Scene) -> dict[str, Array]:
+    """Columns `<what>.<action>` of rows [n, A]."""
+    names = scene.product.action_names
+    return {f"{what}.{name}": np.ascontiguousarray(rows[:, code]) for code, name in enumerate(names)}

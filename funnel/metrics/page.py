@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.actions import ACTION_NAMES, ACTIONS
 from funnel.core.arrays import Array, Doubles
+from funnel.core.products import TIMELINE
 from funnel.metrics.metric import metric
 from funnel.metrics.outcome import Outcome
 from funnel.metrics.scene import Scene
@@ -19,7 +19,7 @@ _CHANCE, _BEST = "measured: preset `random`", "measured: preset `oracle`"
 @metric("page.value", unit="value", better="higher", chance=_CHANCE, ceiling=_BEST, source=_README, needs=("truth",))
 def value(outcome: Outcome, scene: Scene) -> Doubles:
     """Expected value of the page: Σ over its tweets of Σ weight × true probability of each action at that place."""
-    return outcome.total(scene.value(_actions(outcome, "expected")))
+    return outcome.total(scene.value(actions(outcome, scene, "expected")))
 
 
 @metric(
@@ -28,7 +28,7 @@ def value(outcome: Outcome, scene: Scene) -> Doubles:
 )  # fmt: skip
 def value_realised(outcome: Outcome, scene: Scene) -> Doubles:
     """The same sum over one draw of what viewers did; its mean is that of `page.value`, its noise is not."""
-    return outcome.total(scene.value(_actions(outcome, "did")))
+    return outcome.total(scene.value(actions(outcome, scene, "did")))
 
 
 @metric(
@@ -38,13 +38,14 @@ def value_realised(outcome: Outcome, scene: Scene) -> Doubles:
 )  # fmt: skip
 def engagement(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:
     """Expected number of tweets on the page to which the viewer does it."""
-    positive = [action.name for action in ACTIONS if not action.negative and action.name != "dwell"]
+    positive = [action.name for action in scene.product.actions if not action.negative and action.name != "dwell"]
     return {name: outcome.total(outcome.page[f"expected.{name}"]) for name in positive}
 
 
 @metric(
     "page.dwell",
     unit="count", better="higher", chance=_CHANCE, ceiling=_BEST, source="funnel.core.actions", needs=("truth",),
+    products=(TIMELINE,),
 )  # fmt: skip
 def dwell(outcome: Outcome, scene: Scene) -> Doubles:
     """Expected number of tweets on the page on which the viewer stays two seconds or more."""
@@ -56,8 +57,13 @@ def dwell(outcome: Outcome, scene: Scene) -> Doubles:
     unit="count", better="lower", chance=_CHANCE, ceiling="0", source="funnel.core.actions", needs=("truth",),
 )  # fmt: skip
 def negative(outcome: Outcome, scene: Scene) -> Doubles:
-    """Expected number of see-fewer, blocks and mutes (as one) and reports on the page."""
-    return outcome.total(outcome.page["expected.negative_feedback"] + outcome.page["expected.report"])
+    """Expected number of negative actions on the page: see-fewer, blocks and mutes (as one) and reports.
+
+    Of a notification: wiped away, disliked, or notifications turned off.
+    """
+    # What presupposes another action is counted with that one.
+    named = [action.name for action in scene.product.actions if action.negative and action.within is None]
+    return outcome.total(np.sum([outcome.page[f"expected.{name}"] for name in named], axis=0))
 
 
 @metric(
@@ -77,8 +83,9 @@ def tweets(outcome: Outcome, scene: Scene) -> Doubles:
 
 
 @metric(
-    "page.modules", unit="count", better="neither", chance="0", ceiling="–", source="twitter/the-algorithm, home-mixer"
-)
+    "page.modules", unit="count", better="neither", chance="0", ceiling="–", source="twitter/the-algorithm, home-mixer",
+    products=(TIMELINE,),
+)  # fmt: skip
 def modules(outcome: Outcome, scene: Scene) -> Doubles:
     """Advertisements, recommended accounts and other modules between the tweets."""
     return outcome.per_viewer["modules"].astype(np.float64)
@@ -142,6 +149,6 @@ def later_listed(outcome: Outcome, scene: Scene) -> Doubles:
     return outcome.per_viewer["listed.later"].astype(np.float64)
 
 
-def _actions(outcome: Outcome, what: str) -> Array:
+def actions(outcome: Outcome, scene: Scene, what: str) -> Array:
     """[n, A] of the columns `<what>.<action>`."""
-    return np.stack([outcome.page[f"{what}.{name}"] for name in ACTION_NAMES], axis=1)
+    return np.stack([outcome.page[f"{what}.{name}"] for name in scene.product.action_names], axis=1)

@@ -1,6 +1,7 @@
 """What outcomes are held against: the best page that there could be, a page by lot, and the chronological page.
 
-The best page is that of the preset `oracle`, a page by lot that of `random`, for the same viewers at the same moment.
+The best page is that of the preset `oracle`, a page by lot that of `random`, for the same viewers at the same moment;
+of another product than the timeline, those of its own presets (`funnel.core.products`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from funnel.compose import Slot, load_funnel, read_slots
 from funnel.core.arrays import Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import DataError
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, Source
 from funnel.core.tables import RETWEET
@@ -47,9 +49,9 @@ class Shortlist(Source, SeesTruth):
         self._value = worth(self.weights)
         self._oracle: Callable[[], Oracle | None] | None = None
 
-    def lend(self, oracle: Callable[[], Oracle | None]) -> None:
+    def lend(self, oracle: Callable[[], Oracle | None], product: Product = TIMELINE) -> None:
         """Remember how to get at the truth."""
-        self._value.lend(oracle)
+        self._value.lend(oracle, product)
 
     def retrieve(self, requests: Requests) -> CandidateBatch:
         """Columns `tweet` int32 and `source_score` float32."""
@@ -115,9 +117,10 @@ def _computed(
     scene: Scene, viewers: Ints, *, size: int, seed: int, depth: int, progress: Progress
 ) -> tuple[Reference, Outcome | None]:
     """The references, and the best pages as deep as the lists."""
-    chance = collect(load_funnel("random", scene.world), viewers, scene=scene, seed=seed, size=size, progress=progress)
-    newest = load_funnel("chronological", scene.world)
-    chronological = collect(newest, viewers, scene=scene, seed=seed, size=size, progress=progress)
+    by_lot, newest = (load_funnel(name, scene.world) for name in (scene.product.chance, scene.product.newest))
+    chance, chronological = (
+        collect(one, viewers, scene=scene, seed=seed, size=size, progress=progress) for one in (by_lot, newest)
+    )
     if not scene.has_truth:
         return Reference(chance, chronological, None, None), None
     deep = collect(
@@ -127,8 +130,11 @@ def _computed(
 
 
 def best_funnel(scene: Scene, size: int) -> Funnel:
-    """The preset `oracle` with the scene's weights, on a short list of what is worth most; pages of `size`."""
-    about, _, stages = read_slots("oracle", settings=[f"top_k.size={size}"])
+    """The product's preset that reads the truth, with the scene's weights, on a short list of what is worth most.
+
+    Pages of `size`.
+    """
+    about, _, stages = read_slots(scene.product.best, settings=[f"top_k.size={size}"])
     changed = []
     for slot in stages:
         part = slot.part
@@ -137,7 +143,7 @@ def best_funnel(scene: Scene, size: int) -> Funnel:
         elif isinstance(part, OracleValue):
             part = worth(scene.weights)
         changed.append(Slot(slot.name, slot.use, part))
-    made = Funnel("oracle", about=about, world=scene.world, jobs=[], stages=changed)
+    made = Funnel(scene.product.best, about=about, world=scene.world, jobs=[], stages=changed, product=scene.product)
     made.trained = True
     return made
 

@@ -11,11 +11,12 @@ from functools import cached_property
 import numpy as np
 
 from funnel.compose import read_slots
-from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Array, Bools, Doubles, Ints, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.kernels.grouping import pair_keys
-from funnel.oracle_stage import OracleValue
+from funnel.core.products import TIMELINE, Product
+from funnel.core.world import Oracle
+from funnel.oracle_stage import OracleValue, weights_of
 from funnel.world import World
 
 HEATED = 0.9  # a tweet is heated if its controversy is above that of so many tweets
@@ -23,22 +24,32 @@ NEW_AUTHOR_FOLLOWERS = 1_000  # xai-org/x-algorithm, home-mixer/params/param.rs:
 
 
 class Scene:
-    """A world at a moment, hours; `weights` say what an action is worth to the platform, by action.
+    """A world at a moment, hours, and a product; `weights` say what an action is worth to the platform, by action.
 
-    The default weights are those of the preset `oracle`: 5 April 2023, twitter/the-algorithm-ml,
-    projects/home/recap/README.md. The default moment is the world's end, or, where nobody knows the truth, the end of
-    the training time, so that what came after it can stand in for the truth.
+    The default weights are those of the product's preset that reads the truth; for timelines `oracle`: 5 April 2023,
+    twitter/the-algorithm-ml, projects/home/recap/README.md. The default moment is the world's end, or, where nobody
+    knows the truth, the end of the training time, so that what came after it can stand in for the truth. (Of
+    notifications, the last time before that it was the hour at which they are decided.)
     """
 
-    def __init__(self, world: World, at_h: float | None = None, *, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        at_h: float | None = None,
+        *,
+        weights: Mapping[str, float] | None = None,
+        product: Product = TIMELINE,
+    ) -> None:
         meta = world.meta
         self.world = world
-        self.has_truth = world.oracle is not None
-        self.at_h = at_h if at_h is not None else (meta.end_h if self.has_truth else meta.train_until_h)
+        self.product = product
+        self.oracle: Oracle | None = world.oracle_of(product)
+        self.has_truth = self.oracle is not None
+        self.at_h = at_h if at_h is not None else product.moment(meta.end_h if self.has_truth else meta.train_until_h)
         if not 0 <= self.at_h <= meta.end_h:
             raise ConfigError("at", f"{self.at_h:g} h is outside this world — it runs from 0 to {meta.end_h:g} h")
-        self.weights = dict(weights) if weights is not None else platform_weights()
-        self.weight: Doubles = np.array([self.weights.get(name, 0.0) for name in ACTION_NAMES])
+        self.weights = dict(weights) if weights is not None else platform_weights(product)
+        self.weight: Doubles = weights_of(self.weights, product)
 
     @cached_property
     def followers(self) -> Longs:
@@ -107,9 +118,9 @@ class Scene:
         return worth
 
 
-def platform_weights() -> dict[str, float]:
-    """What each action is worth, as the preset `oracle` says."""
-    for slot in read_slots("oracle")[2]:
+def platform_weights(product: Product = TIMELINE) -> dict[str, float]:
+    """What each action is worth, as the product's preset that reads the truth says."""
+    for slot in read_slots(product.best)[2]:
         if isinstance(slot.part, OracleValue):
             return dict(slot.part.weights)
-    raise ConfigError("funnel 'oracle'", "has no stage oracle_value — metrics take their weights from it")
+    raise ConfigError(f"funnel {product.best!r}", "has no stage oracle_value — metrics take their weights from it")

@@ -12,6 +12,7 @@ import numpy as np
 from funnel.core import rng
 from funnel.core.actions import PUBLIC_ACTIONS
 from funnel.core.arrays import Bools, Doubles
+from funnel.core.products import TIMELINE
 from funnel.metrics.metric import Statistic, metric
 from funnel.metrics.outcome import Outcome
 from funnel.metrics.scene import Scene
@@ -45,7 +46,7 @@ def heated(outcome: Outcome, scene: Scene) -> Doubles:
     "society.e_i",
     unit="−1 … 1", better="neither", chance=_CHANCE, ceiling="1",
     source="Krackhardt & Stern, Social Psychology Quarterly 1988; Larooij & Törnberg, arXiv:2508.03385",
-    needs=("truth",),
+    needs=("truth",), products=(TIMELINE,),
 )  # fmt: skip
 def e_i(outcome: Outcome, scene: Scene) -> Statistic:
     """(External − internal) / all expected favourites, retweets and replies between viewers and authors of groups."""

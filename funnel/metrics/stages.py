@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from funnel.core.actions import ACTION_NAMES
 from funnel.core.arrays import Doubles, Longs
 from funnel.metrics.metric import Statistic, metric
 from funnel.metrics.outcome import Outcome
@@ -123,7 +122,7 @@ def calibration(outcome: Outcome, scene: Scene) -> dict[str, Statistic]:
     calibrated on all candidates.
     """
     found: dict[str, Statistic] = {}
-    for name in ACTION_NAMES:
+    for name in scene.product.action_names:
         if f"p.{name}" in outcome.page:
             predicted = outcome.total(outcome.page[f"p.{name}"])
             found[name] = _ratio(predicted, outcome.total(outcome.page[f"expected.{name}"]))

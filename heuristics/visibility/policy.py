@@ -22,6 +22,7 @@ from heuristics.visibility.rules import (
     CONDITIONS,
     DROP,
     FACT_BIT,
+    NOTIFICATIONS,
     RECOMMENDATIONS,
     RULES,
     Who,
@@ -51,12 +52,16 @@ TWEET_SHIFT, AUTHOR_SHIFT = len(CONDITIONS), len(CONDITIONS) + len(TWEET_LABELS)
 
 
 def verdicts(
-    batch: CandidateBatch, *, without: Collection[str] = (), withheld: Mapping[int, tuple[str, ...]] | None = None
+    batch: CandidateBatch,
+    *,
+    without: Collection[str] = (),
+    withheld: Mapping[int, tuple[str, ...]] | None = None,
+    notifications: bool = False,
 ) -> tuple[Floats, Ints]:
     """(verdict float32 [n], one of VERDICTS; rule int32 [n], place in RULES of who decided, -1 for none).
 
     batch: with NEEDS. without: names of rules that are switched off. withheld: country code -> tweet labels that may
-    not be shown to viewers there.
+    not be shown to viewers there. notifications: judge on the level MagicRecs.
     """
     view, viewer = batch.requests.view, batch.viewer
     follows, blocks = view.following, view.events("block", by="viewer")
@@ -69,6 +74,8 @@ def verdicts(
         blocks.offsets, blocks.time_h, blocks.row, view.feedback["author"],
         _withheld(batch, withheld) if withheld else np.empty(0, np.bool_),
     )  # fmt: skip
+    if notifications:
+        concerned = concerned | (FOREIGN | NOTIFIED)
     on = np.array([rule.name not in without for rule in RULES]) if without else _ALL
     return _judge(facts, concerned, on, *_TABLE)
 
@@ -80,13 +87,13 @@ def dropped_by(facts: Longs, concerned: Longs) -> Bools:
 
 
 # Bits of whom a rule concerns, and of the level: a rule applies where all of its bits are set.
-BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS))}
-ANYBODY, OTHER, NOT_FOLLOWER, NO_FRIEND, UNWANTED, FOREIGN = BITS.values()
+BITS: dict[str, int] = {who: 1 << bit for bit, who in enumerate((*get_args(Who), RECOMMENDATIONS, NOTIFICATIONS))}
+ANYBODY, OTHER, NOT_FOLLOWER, NO_FRIEND, UNWANTED, FOREIGN, NOTIFIED = BITS.values()
 _ALL = np.ones(len(RULES), np.bool_)
 # For each rule: the bit of its fact, whom it concerns, its verdict.
 _TABLE: tuple[Longs, Longs, Longs] = (
     np.array([FACT_BIT[rule.fact] for rule in RULES]),
-    np.array([BITS[rule.who] | (BITS[RECOMMENDATIONS] if rule.level == RECOMMENDATIONS else 0) for rule in RULES]),
+    np.array([BITS[rule.who] | BITS.get(rule.level, 0) for rule in RULES]),
     np.array([rule.verdict for rule in RULES]),
 )
 

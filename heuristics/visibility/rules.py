@@ -5,8 +5,9 @@ A surface has a safety level, a level has an ordered list of rules, a rule has a
 TimelineHome; all others by TimelineHomeRecommendations, which is TimelineHome and the drops of RecommendationsPolicy
 besides it; replies are also put into sections (TimelineConversationsDownranking). Rules have the published names, but
 for two that stand for families: HatefulConduct (level 3 of FreedomOfSpeechNotReach.scala) and WithheldInCountry (the
-takedowns). Left out are rules about what a world does not have: communities, ads-only tweets, deactivated accounts,
-card images, scores of models, crises.
+takedowns). Recommended notifications have a level of their own, MagicRecs: whatever the network, the drops of both
+levels hold, and one more that home leaves out. Left out are rules about what a world does not have: communities,
+ads-only tweets, deactivated accounts, card images, scores of models, crises.
 
 The numbers of verdicts are the severities of visibilitylib/…/rules/Action.scala.
 """
@@ -42,6 +43,7 @@ CONDITIONS: tuple[str, ...] = (
 HOME = "TimelineHome"  # and with it all others
 RECOMMENDATIONS = "TimelineHomeRecommendations"
 CONVERSATIONS = "TimelineConversationsDownranking"  # replies of both levels
+NOTIFICATIONS = "MagicRecs"  # and RECOMMENDATIONS, also for those who follow the author
 Who = Literal["anybody", "not_author", "not_follower", "not_friend_of_reply", "sensitive_unwanted"]
 
 
@@ -180,6 +182,8 @@ RULES: tuple[Rule, ...] = (
         "TweetLabelRules.scala",
     ),
     Rule("DoNotAmplifyTweetLabelAvoidRule", "tweet.do_not_amplify", AVOID, HOME, "anybody", "TweetLabelRules.scala"),
+    # Notifications only: RecommendationsPolicy drops these, home's version of it warns of them.
+    Rule("NsfwHighPrecisionTweetLabelRule", "tweet.nsfw_high_precision", DROP, NOTIFICATIONS),
 )
 RULE_NAMES: tuple[str, ...] = tuple(rule.name for rule in RULES)
 

@@ -1,11 +1,14 @@
 """What the viewer may see of each candidate: allow, avoid, downrank, interstitial or drop.
 
 Source: twitter/the-algorithm (2023), visibilitylib: safety level TimelineHome for in-network tweets,
-TimelineHomeRecommendations for all others (home-mixer asks for them while hydrating from Tweetypie). The rules are the
-table in rules.py; `visibility` removes what they drop.
+TimelineHomeRecommendations for all others (home-mixer asks for them while hydrating from Tweetypie); MagicRecs for
+recommended notifications (rules/VisibilityPolicy.scala, MagicRecsPolicy). The rules are the table in rules.py;
+`visibility` removes what they drop.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,6 +30,9 @@ class VisibilityVerdict(Scorer):
     needs = NEEDS
     adds = ("visibility.verdict", "visibility.rule")
 
+    level: Literal["home", "notifications"] = Field(
+        "home", description="safety level: home (by network), or notifications, which is strict with every candidate"
+    )
     without: tuple[str, ...] = Field((), description="rules that are switched off, by name")
     withheld: dict[int, tuple[str, ...]] = Field(
         default_factory=dict, description="tweet labels that may not be shown to viewers of a country, by its code"
@@ -44,5 +50,6 @@ class VisibilityVerdict(Scorer):
 
     def score(self, batch: CandidateBatch) -> dict[str, Floats]:
         """verdict: −1 allow, 1 avoid, 5 downrank, 10 interstitial, 16 drop; rule: its place in RULES, −1 for none."""
-        verdict, rule = verdicts(batch, without=frozenset(self.without), withheld=self.withheld)
+        off, pushed = frozenset(self.without), self.level == "notifications"
+        verdict, rule = verdicts(batch, without=off, withheld=self.withheld, notifications=pushed)
         return {"visibility.verdict": verdict, "visibility.rule": rule.astype(np.float32)}

@@ -51,7 +51,7 @@ class Planted:
     def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
         return np.zeros((viewer.size, len(ACTION_NAMES)), np.bool_)
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None) -> Floats:
         return (((viewer.astype(np.int64) * 7 + tweet * 13) % 30) / 10 - 1).astype(np.float32) / 2
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from funnel import explain
-from funnel.compose import funnel_names, load_funnel, stage_names
+from funnel.compose import funnel_names, load_funnel, product_of, stage_names
 from funnel.core.actions import ACTION_CODE, ACTION_NAMES
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from funnel.core.errors import ConfigError, FunnelWarning
+from funnel.core.products import TIMELINE
 from funnel.core.progress import Progress
 from funnel.core.tables import TABLES
 from funnel.core.world import Oracle, WorldData, WorldTables
@@ -29,7 +30,9 @@ from tests.support import mini_world
 
 GOLDEN = Path(__file__).with_name("golden_presets.json")
 UNLEARNT = ("chronological", "popular", "random")
-LEARNT = tuple(name for name in funnel_names() if name not in (*UNLEARNT, "oracle", "higgs_2012"))
+LEARNT = tuple(
+    name for name in funnel_names() if name not in (*UNLEARNT, "oracle", "higgs_2012") and product_of(name) is TIMELINE
+)
 # What lets the rankers learn within seconds from the few impressions of the mini world.
 QUICK = (
     "heavy_ranker.epochs=1", "heavy_ranker.batch_size=256", "heavy_ranker.max_examples=4000", "heavy_ranker.blocks=1",
@@ -95,7 +98,7 @@ class Likes:
     def react(self, viewer: Ints, tweet: Ints, position: Ints, now_h: Doubles, *, seed: int) -> Bools:
         return self.probabilities(viewer, tweet, position, now_h) > 0.2
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None) -> Floats:
         return (tweet % 3 - 1).astype(np.float32)
 
 

@@ -164,7 +164,7 @@ class KnowsAll:
         draws = rng.uniform(seed, "reaction", viewer, tweet)[:, None]
         return np.asarray(draws < self.probabilities(viewer, tweet, position, now_h))
 
-    def satisfaction(self, viewer: Ints, tweet: Ints) -> Floats:
+    def satisfaction(self, viewer: Ints, tweet: Ints, *, now_h: Doubles | None = None) -> Floats:
         return (tweet % 2 == 0).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from funnel.core.tables import (
     USER_LABELS,
 )
 from funnel.core.world import WorldTables
-from heuristics.visibility.rules import CONVERSATIONS, RECOMMENDATIONS, RULES
+from heuristics.visibility.rules import CONVERSATIONS, NOTIFICATIONS, RECOMMENDATIONS, RULES
 
 INF = float("inf")
 
@@ -149,7 +149,7 @@ class Plain:
         }
         return found | {name for name, holds in held.items() if holds}
 
-    def verdict(self, tweet: int) -> tuple[int, int]:
+    def verdict(self, tweet: int, *, notifications: bool = False) -> tuple[int, int]:
         """(verdict, rule) by reading the table of rules from the top."""
         facts, network = self.facts(tweet), self.in_network(tweet)
         mine = self.author[self.original(tweet)] == self.viewer
@@ -164,7 +164,9 @@ class Plain:
         found = (-1, -1)
         for place, rule in enumerate(RULES):
             assert rule.level != CONVERSATIONS or rule.who == "not_friend_of_reply"
-            if rule.fact not in facts or not concerned[rule.who] or (rule.level == RECOMMENDATIONS and network):
+            if rule.fact not in facts or not concerned[rule.who]:
+                continue
+            if not notifications and (rule.level == NOTIFICATIONS or (rule.level == RECOMMENDATIONS and network)):
                 continue
             if rule.verdict == 16:
                 return (16, place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import polars as pl
 import pytest
@@ -62,18 +64,21 @@ def _labelled(tweet: list[str], author: list[str], *, follows: bool, **columns: 
     )
 
 
+@pytest.mark.parametrize("level", ["home", "notifications"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_verdicts_are_those_of_the_rules_read_one_by_one(seed: int) -> None:
+def test_verdicts_are_those_of_the_rules_read_one_by_one(seed: int, level: Literal["home", "notifications"]) -> None:
     world = mini_world(seed=seed, users=24, tweets=240, feedback=3, pages=200)
     now_h = np.where(np.arange(8) % 2, 48.0, 25.0)
     batch = fake_batch([40] * 8, view=PlatformView(world, 48.0), now_h=now_h, seed=seed)
-    said = VisibilityVerdict().score(hydrate(batch, VisibilityVerdict().needs))
+    said = VisibilityVerdict(level=level).score(hydrate(batch, VisibilityVerdict().needs))
+    pushed = level == "notifications"
     expected = []
     for r in range(8):
         plain = Plain(world, int(batch.requests.viewer[r]), float(now_h[r]))
-        expected += [plain.verdict(int(t)) for t in batch["tweet"][batch.offsets[r] : batch.offsets[r + 1]]]
+        mine = batch["tweet"][batch.offsets[r] : batch.offsets[r + 1]].tolist()
+        expected += [plain.verdict(tweet, notifications=pushed) for tweet in mine]
     assert list(zip(said["visibility.verdict"].tolist(), said["visibility.rule"].tolist(), strict=True)) == expected
-    assert {ALLOW, DROP} < {verdict for verdict, _ in expected}
+    assert {ALLOW, DROP} <= {verdict for verdict, _ in expected}
 
 
 def test_every_label_has_a_rule_and_recommendations_are_stricter_with_most_of_them() -> None:
@@ -99,6 +104,24 @@ def test_the_first_drop_ends_and_otherwise_the_most_severe_verdict_stands() -> N
     assert warned == ([INTERSTITIAL], ["NsfwHighPrecisionInterstitialAllUsersTweetLabelRule"])
     assert _judged(_labelled(["nsfw_high_recall"], [], follows=True))[0] == [AVOID]
     assert _judged(_labelled(["nsfw_high_recall"], [], follows=False))[0] == [DROP]
+
+
+@pytest.mark.parametrize("label", TWEET_LABELS)
+def test_a_notification_is_judged_as_a_stranger_would_be_whoever_wrote_it(label: str) -> None:
+    pushed = VisibilityVerdict(level="notifications")
+    outside, inside = (_judged(_labelled([label], [], follows=follows), pushed)[0][0] for follows in (False, True))
+    # "Do not amplify" binds those who do not follow the author; all other labels end it for everybody.
+    assert outside == DROP
+    assert inside == (AVOID if label == "do_not_amplify" else DROP)
+
+
+def test_hateful_and_warned_of_tweets_are_no_notifications() -> None:
+    pushed = VisibilityVerdict(level="notifications")
+    hateful, warned = (_labelled([label], [], follows=True) for label in ("hateful_conduct", "nsfw_high_precision"))
+    assert _judged(hateful, pushed) == ([DROP], ["HatefulConduct"])
+    assert _judged(warned, pushed) == ([DROP], ["NsfwHighPrecisionTweetLabelRule"])
+    assert _judged(warned)[0] == [INTERSTITIAL]
+    assert _judged(_labelled([], ["abusive"], follows=True), pushed)[0] == [DROP]
 
 
 def test_who_wants_sensitive_media_is_not_warned() -> None:

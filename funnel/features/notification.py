@@ -1,0 +1,186 @@
+"""What the platform sent the viewer before, what became of it, and why it would send this tweet.
+
+Features of recommended notifications (`funnel.core.products.PUSH`): the history that quality control asks and that the
+push rankers learn from, as twitter/the-algorithm, pushservice reads it from a target's history, caret feedback and
+device settings (pushservice/.../predicate/TargetPredicates.scala, .../ntab_caret_fatigue). All of them look only at
+what was sent, done or set strictly before the request.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
+from funnel.core.batch import CandidateBatch, Requests
+from funnel.core.events import EventIndex
+from funnel.core.kernels.grouping import pair_keys
+from funnel.core.tables import FIRST_DEGREE, NOTIFICATION_KINDS, RECOMMENDED, RETWEET, SOCIAL_PROOF
+from funnel.core.world import PlatformView
+from funnel.features.counts import NEVER_H, within
+from funnel.features.kernels import favorited_by, pair_slots
+from funnel.features.registry import FIXED, feature, request_feature
+
+HOUR_H, DAY_H = 1.0, 24.0
+# The newest who engaged with a tweet that are asked whether the viewer follows them; as `funnel.features.social` does.
+ENGAGED = 500
+# An open rate is (opened + 1) / (sent + 10): 10 % with nothing sent yet. Our choice; notifications are few.
+PRIOR_OPENED, PRIOR_SENT = 1.0, 10.0
+
+# What a push ranker may learn from besides `funnel.features.model_features()`: finite, and not the same for all that
+# was ever sent.
+NOTIFICATION_FEATURES: tuple[str, ...] = (
+    "notifications_1h",
+    "notifications_24h",
+    "hours_since_notification",
+    "author_notifications_24h",
+    "kind_notifications_24h",
+    "notification_kind",
+    "notification_open_rate",
+    "notification_dislike_h",
+    "author_notification_dislike_h",
+    "hour_of_day",
+)
+
+
+@request_feature("notifications_1h", unit="count", group="notification")
+def notifications_1h(requests: Requests) -> Floats:
+    """Notifications sent to the viewer in the last hour."""
+    return _sent_within(requests, HOUR_H)
+
+
+@request_feature("notifications_24h", unit="count", group="notification")
+def notifications_24h(requests: Requests) -> Floats:
+    """Notifications sent to the viewer in the last 24 hours."""
+    return _sent_within(requests, DAY_H)
+
+
+@request_feature("hours_since_notification", unit="h", group="notification")
+def hours_since_notification(requests: Requests) -> Floats:
+    """Hours since the last notification to the viewer, 720 if none or longer ago."""
+    return _since_of_viewer(requests, "notification")
+
+
+@request_feature("notification_dislike_h", unit="h", group="notification")
+def notification_dislike_h(requests: Requests) -> Floats:
+    """Hours since the viewer last disliked a notification, 720 if never or longer ago."""
+    return _since_of_viewer(requests, "dislike")
+
+
+@request_feature("notification_open_rate", unit="rate", group="notification")
+def notification_open_rate(requests: Requests) -> Floats:
+    """Notifications opened or clicked by the viewer, of those sent, drawn towards 10 % while few are known."""
+    view, viewer = requests.view, requests.viewer.astype(np.int64)
+    opened = view.events("oonc", by="viewer").count(viewer, requests.now_h)
+    sent = view.events("notification", by="viewer").count(viewer, requests.now_h)
+    return ((opened + PRIOR_OPENED) / (sent + PRIOR_SENT)).astype(np.float32)
+
+
+@request_feature("notifications_allowed", unit="flag", group="notification")
+def notifications_allowed(requests: Requests) -> Bools:
+    """The viewer has recommended notifications on: the last setting before the request says so, or there is none."""
+    index = requests.view.events("notification_setting", by="viewer")
+    viewer = requests.viewer.astype(np.int64)
+    made = index.count(viewer, requests.now_h)
+    allowed = np.ones(viewer.size, np.bool_)
+    some = np.flatnonzero(made)
+    last = index.row[index.offsets[viewer[some]] + made[some] - 1]
+    allowed[some] = requests.view.notification_settings["allowed"][last]
+    return allowed
+
+
+@request_feature("hour_of_day", unit="h", group="notification", rule=FIXED)
+def hour_of_day(requests: Requests) -> Floats:
+    """Hours since midnight, in [0, 24), by the world's own clock."""
+    hour = (requests.view.meta.epoch_unix_s / 3600.0 + requests.now_h) % DAY_H
+    # Just before midnight the nearest float32 is 24, which is the next day's 0.
+    return hour.astype(np.float32) % np.float32(DAY_H)
+
+
+@feature("author_notifications_24h", unit="count", group="notification", needs=("author",))
+def author_notifications_24h(batch: CandidateBatch) -> Floats:
+    """Notifications of the author's tweets sent to the viewer in the last 24 hours."""
+    index = batch.requests.view.events("notification", by="viewer_author")
+    return within(index, _pairs(index, batch, batch["author"]), batch.now_h, DAY_H)
+
+
+@feature("author_notification_dislike_h", unit="h", group="notification", needs=("author",))
+def author_notification_dislike_h(batch: CandidateBatch) -> Floats:
+    """Hours since the viewer last disliked a notification of the author's, 720 if never or longer ago."""
+    index = batch.requests.view.events("dislike", by="viewer_author")
+    return _hours_since(index.last_h(_pairs(index, batch, batch["author"]), batch.now_h), batch.now_h)
+
+
+@feature("notification_kind", unit="code", group="notification", needs=("internal.follow_h", "original"))
+def notification_kind(batch: CandidateBatch) -> Array:
+    """Why it would be sent: 0 the viewer follows the author, 1 somebody followed engaged with it, 2 recommended."""
+    view, follows = batch.requests.view, batch.requests.view.following
+    public = view.events("public", by="tweet")
+    kind = np.full(len(batch), FIRST_DEGREE, np.int8)
+    rest = np.flatnonzero(np.isinf(batch["internal.follow_h"]))
+    no_vectors = np.empty((view.user_count, 0), np.float32)
+    circle = favorited_by(
+        public.offsets, public.time_h, public.row, view.engagements["viewer"],
+        follows.offsets, follows.targets, follows.time_h, no_vectors,
+        batch.viewer[rest], batch["original"][rest], np.minimum(batch.now_h[rest], view.now_h), ENGAGED, 0,
+    )  # fmt: skip
+    kind[rest] = np.where(circle[:, 0] > 0, SOCIAL_PROOF, RECOMMENDED)
+    return kind
+
+
+@feature("kind_notifications_24h", unit="count", group="notification", needs=("notification_kind",))
+def kind_notifications_24h(batch: CandidateBatch) -> Floats:
+    """Notifications sent to the viewer for the same reason in the last 24 hours."""
+    index = _by_kind(batch.requests.view)
+    slots = batch.viewer.astype(np.int64) * len(NOTIFICATION_KINDS) + batch["notification_kind"]
+    return within(index, slots, batch.now_h, DAY_H)
+
+
+@feature("notified_h", unit="h", group="notification", needs=("original",))
+def notified_h(batch: CandidateBatch) -> Floats:
+    """Hours since the tweet, its original or another retweet of that was sent to the viewer, infinite if never."""
+    index = _by_original(batch.requests.view)
+    last = index.last_h(_pairs(index, batch, batch["original"]), batch.now_h)
+    return (batch.now_h - last).astype(np.float32)
+
+
+def _sent_within(requests: Requests, hours: float) -> Floats:
+    index = requests.view.events("notification", by="viewer")
+    return within(index, requests.viewer.astype(np.int64), requests.now_h, hours)
+
+
+def _since_of_viewer(requests: Requests, what: str) -> Floats:
+    index = requests.view.events(what, by="viewer")
+    return _hours_since(index.last_h(requests.viewer.astype(np.int64), requests.now_h), requests.now_h)
+
+
+def _hours_since(last_h: Doubles, now_h: Doubles) -> Floats:
+    return np.minimum(now_h - last_h, NEVER_H).astype(np.float32)
+
+
+def _pairs(index: EventIndex, batch: CandidateBatch, second: Array) -> Longs:
+    assert index.keys is not None
+    return pair_slots(index.keys, batch.viewer, second.astype(np.int32, copy=False))
+
+
+def _by_kind(view: PlatformView) -> EventIndex:
+    """Notifications by viewer × kind."""
+
+    def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
+        sent, kinds = everything.notifications, len(NOTIFICATION_KINDS)
+        keys = sent["viewer"].astype(np.int64) * kinds + sent["kind"]
+        return EventIndex.dense(keys, sent["time_h"], everything.user_count * kinds)
+
+    return view.shared("notifications by kind", build).until(view.now_h)
+
+
+def _by_original(view: PlatformView) -> EventIndex:
+    """Notifications by viewer and the tweet that is read, so that copies of a tweet are one."""
+
+    def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
+        sent, tweets = everything.notifications, everything.tweets
+        tweet = sent["tweet"]
+        parent = tweets["parent"][tweet]
+        read = np.where((tweets["kind"][tweet] == RETWEET) & (parent >= 0), parent, tweet)
+        return EventIndex.sparse(pair_keys(sent["viewer"], read), sent["time_h"])
+
+    return view.shared("notifications by original", build).until(view.now_h)
