@@ -47,10 +47,10 @@ class ClemnetRanker(Scorer, Learned):
         200_000, ge=LEAST_NOTIFICATIONS, description="logged notifications to learn from, at most"
     )
     validation_share: float = Field(0.1, gt=0, lt=1, description="latest share of the log, which stops the training")
-    epochs: int = Field(3, ge=1, description="passes over the examples, at most")
-    batch_size: int = Field(512, ge=2, description="examples a step")
+    epochs: int = Field(2, ge=1, description="passes over the examples, at most")
+    batch_size: int = Field(1024, ge=2, description="examples a step")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or plain gradient descent as published")
-    learning_rate: float = Field(3e-3, gt=0, description="at the top of its ramp")
+    learning_rate: float = Field(2e-3, gt=0, description="at the top of its ramp")
     ramp_share: float = Field(0.1, ge=0, le=1, description="share of the steps in which the rate rises from 0")
     final_rate_share: float = Field(0.02, ge=0, le=1, description="the last step's rate as a share of the top")
     clip_norm: float = Field(10.0, gt=0, description="largest norm of the gradient")
