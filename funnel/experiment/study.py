@@ -38,9 +38,9 @@ from itertools import product
 from pathlib import Path
 from typing import cast
 
-from funnel.compose import product_of
+from funnel.compose import funnel_names, product_of
 from funnel.core.errors import ConfigError, nearest
-from funnel.core.products import Product
+from funnel.core.products import TIMELINE, Product
 from funnel.experiment.lived import loop_metrics
 from funnel.metrics import declared
 from funnel.store import read_yaml
@@ -133,7 +133,9 @@ class Study:
     def product(self) -> Product:
         """What its funnels make: all levels the same."""
         named = [level.funnel for factor in self.factors for level in factor.levels if level.funnel is not None]
-        return product_of(named[0] if named else self.funnel)
+        name = named[0] if named else self.funnel
+        known = name in funnel_names() or name.endswith((".yaml", ".yml"))
+        return product_of(name) if known else TIMELINE  # an unknown one is an error when it is loaded
 
     def quickly(self) -> Study:
         """The small version that the file describes under `quick`."""

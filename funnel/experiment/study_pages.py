@@ -46,7 +46,9 @@ class Pages(Work):
         self.judges: dict[str, Judge] = {}
         self.kitchen = Kitchen()
         cells = self.study.cells
-        first = self._scene(self.world(cells[0], self.seed))
+        world = self.world(cells[0], self.seed)
+        self.product = self.funnel(cells[0], world).product
+        first = self._scene(world)
         rows_of = groups_of(first, self.study.groups, self.study.viewers, self.seed)
         self.viewers = np.unique(np.concatenate(list(rows_of.values()))).astype(np.int32)
         with self.progress.bar(self.study.name, len(cells)) as bar:
@@ -73,7 +75,7 @@ class Pages(Work):
         )
 
     def _scene(self, world: World) -> Scene:
-        return self.scenes.setdefault(world.hash, Scene(world, product=self.study.product))
+        return self.scenes.setdefault(world.hash, Scene(world, product=self.product))
 
     def _cell(self, cell: Cell, bar: Bar) -> tuple[Outcome, Scene]:
         world = self.world(cell, self.seed)

@@ -57,11 +57,9 @@ def dwell(outcome: Outcome, scene: Scene) -> Doubles:
     unit="count", better="lower", chance=_CHANCE, ceiling="0", source="funnel.core.actions", needs=("truth",),
 )  # fmt: skip
 def negative(outcome: Outcome, scene: Scene) -> Doubles:
-    """Expected number of negative actions on the page: see-fewer, blocks and mutes (as one) and reports.
-
-    Of a notification: wiped away, disliked, or notifications turned off.
-    """
-    # What presupposes another action is counted with that one.
+    """Expected number of see-fewer, blocks and mutes (as one) and reports on the page."""
+    # The product's negative actions; what presupposes another one is counted with that. Of a notification: wiped away,
+    # disliked, or notifications turned off.
     named = [action.name for action in scene.product.actions if action.negative and action.within is None]
     return outcome.total(np.sum([outcome.page[f"expected.{name}"] for name in named], axis=0))
 
