@@ -43,6 +43,7 @@ class ClemnetRanker(Scorer, Learned):
     residual: bool = Field(False, description="a shortcut around each block that keeps the number of features")
     batch_norm_momentum: float = Field(0.99, ge=0, lt=1, description="of the moving statistics")
     renorm: bool = Field(True, description="batch renorm of the continuous features in training")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="share of the inputs that a training step leaves out")
     max_examples: int = Field(
         200_000, ge=LEAST_NOTIFICATIONS, description="logged notifications to learn from, at most"
     )

@@ -71,9 +71,11 @@ class PushNetwork(nn.Module):
         residual: bool = False,
         momentum: float = MOMENTUM,
         renorm: bool = True,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.continuous, self.binary, self.embedding = continuous, binary, embedding
+        self.input_dropout = nn.Dropout(input_dropout)
         self.norm = FeatureNorm(continuous, momentum=momentum, renorm=renorm)
         self.flags = SparseSum(bits, embedding, max_norm=False) if embedding else None
         self.amounts = SparseSum(bits, embedding, max_norm=True) if embedding else None
@@ -93,7 +95,7 @@ class PushNetwork(nn.Module):
 
     def forward(self, numbers: Tensor, flags: Rows, amounts: Rows) -> Tensor:
         """float [B, 2]."""
-        x = self.transformed(numbers, flags, amounts)
+        x = self.input_dropout(self.transformed(numbers, flags, amounts))
         return torch.stack([net(x) for net in self.nets], dim=1)
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from funnel.core import rng
 from funnel.core.arrays import Longs
 from funnel.core.errors import DataError
 from funnel.core.progress import SILENT, Progress
+from funnel.learn.calibration import mean_matching_ratio
 from funnel.learn.checkpoints import Checkpoint
 from funnel.learn.schedules import ramp_to_cosine
 from funnel.learn.training import Group, History, Plan, adam, gradient_descent, seeded, train
@@ -30,7 +31,7 @@ from heavy_ranker.push_metrics import flipped, pr_auc
 from heavy_ranker.push_network import PushNetwork, Rows, tensors
 from heavy_ranker.push_serving import ServingPush
 from heavy_ranker.push_warm_start import described_push, warm_start_push
-from heavy_ranker.training import ROWS_AT_ONCE, STATISTICS_ROWS
+from heavy_ranker.training import PRIOR_POSITIVES, ROWS_AT_ONCE, STATISTICS_ROWS
 
 if TYPE_CHECKING:
     from heavy_ranker.clemnet_ranker import ClemnetRanker
@@ -61,8 +62,27 @@ def fit_push(
         if settings.warm_start:
             warm_start_push(network, examples.names, Path(settings.warm_start))
         history = _train(network, examples, settings, seed, progress, log_dir)
-    served = export_push(network.eval(), features=examples.names, sparse=settings.kinds)
+        _match_means(network.eval(), examples)
+    served = export_push(network, features=examples.names, sparse=settings.kinds)
     return served, network, history
+
+
+@torch.no_grad()
+def _match_means(network: PushNetwork, examples: PushExamples) -> None:
+    """Move both last biases so that the mean prediction is the mean label of the latest rows; the order stays.
+
+    OONC over all of them, engagement over the opened ones; few positives say little, so that the observed count is
+    shrunk towards the expected one, as the timeline's ranker does it.
+    """
+    latest = np.arange(examples.training, examples.rows.size)
+    counted = flipped(examples.labels, examples.disliked)[latest]
+    p = torch.sigmoid(predicted(network, examples.inputs, latest).double()).numpy()
+    for head, rows in enumerate((np.ones(latest.size, np.bool_), counted[:, 0])):
+        if rows.any():
+            expected = float(p[rows, head].sum())
+            target = (float(counted[rows, head].sum()) + PRIOR_POSITIVES) / (expected + PRIOR_POSITIVES) * expected
+            ratio = mean_matching_ratio(p[rows, head], target / int(rows.sum()))
+            network.nets[head].get_submodule("top").get_parameter("bias").add_(float(np.log(ratio)))
 
 
 def predicted(network: PushNetwork, inputs: PushInputs, rows: Longs) -> Tensor:
@@ -90,6 +110,7 @@ def _network(examples: PushExamples, settings: ClemnetRanker) -> PushNetwork:
         residual=settings.residual,
         momentum=settings.batch_norm_momentum,
         renorm=settings.renorm,
+        input_dropout=settings.input_dropout,
     )
 
 
