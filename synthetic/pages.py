@@ -62,7 +62,7 @@ def fill_pages(
 
         # Arm 1: the newest tweets of followees not seen just now, three times as many as there are places.
         size, wanted = 0, 3 * arms[0]
-        for e in range(follow_offsets[u], follow_offsets[u + 1]):
+        for e in range(follow_offsets[u], follow_offsets[u + 1] if wanted > 0 else follow_offsets[u]):
             a = followee[e]
             if follow_time_h[e] < now and not suspended[a] and not (has_barred[u] and _found(barred, u * users + a)):
                 size = _take_newest(pool, size, wanted, newest[a], previous, tweet_time_h, now - window_h, mark, me)

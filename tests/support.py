@@ -125,9 +125,12 @@ def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTa
         tables[name] = _altered(draw, world.table(name), now_h)
     for name in ("notifications", "notification_actions", "notification_settings"):
         tables[name] = _altered(draw, world.table(name), now_h)
-    sent = tables["notifications"]["viewer"].size
-    done = tables["notification_actions"]
-    done["impression"] = np.minimum(done["impression"], max(sent - 1, 0)).astype(np.int32)
+    sent, done = tables["notifications"], tables["notification_actions"]
+    later = done["time_h"] >= now_h  # these are now about what was sent last before them
+    cause = np.searchsorted(sent["time_h"], done["time_h"][later]) - 1
+    done["impression"][later] = cause
+    for name in ("viewer", "tweet"):
+        done[name][later] = sent[name][cause]
     known = tables["engagements"]["time_h"] < now_h
     tables["engagements"]["impression"] = np.where(known, tables["engagements"]["impression"], -1).astype(np.int32)
     follows = dict(world.table("follows"))
