@@ -125,9 +125,10 @@ def altered_after(world: WorldTables, now_h: float, *, seed: int = 1) -> WorldTa
         tables[name] = _altered(draw, world.table(name), now_h)
     for name in ("notifications", "notification_actions", "notification_settings"):
         tables[name] = _altered(draw, world.table(name), now_h)
-    sent = tables["notifications"]["viewer"].size
+    # What is done with a notification names it, so that later ones are dropped: those named may be others now.
     done = tables["notification_actions"]
-    done["impression"] = np.minimum(done["impression"], max(sent - 1, 0)).astype(np.int32)
+    end = int(np.searchsorted(done["time_h"], now_h))
+    tables["notification_actions"] = {name: values[:end] for name, values in done.items()}
     known = tables["engagements"]["time_h"] < now_h
     tables["engagements"]["impression"] = np.where(known, tables["engagements"]["impression"], -1).astype(np.int32)
     follows = dict(world.table("follows"))
