@@ -14,7 +14,7 @@ NAMES = tuple(f"number{i}" for i in range(CONTINUOUS)) + tuple(f"flag{i}" for i 
 # Settings with which made examples train in a second or two.
 TINY = {
     "blocks": (16, 8), "batch_size": 100, "epochs": 2, "sparse_bits": BITS, "embedding_size": 4,
-    "learning_rate": 1e-2, "batch_norm_momentum": 0.9,
+    "learning_rate": 1e-2, "batch_norm_momentum": 0.9, "input_dropout": 0.0,
 }  # fmt: skip
 
 
