@@ -15,10 +15,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from bench.real_tasks import Task
-from candidates.graphjet import edges, salsa
-from candidates.graphjet.counting import second_degree
+from candidates.cr_mixer import CRMixer
+from candidates.follow_recommendations.sources import ASSETS as SOURCES_ASSETS
+from candidates.frs import FRS
+from candidates.graphjet import salsa
 from candidates.graphjet.related import Normaliser, draw_keys, intersection
-from candidates.graphjet.store import BipartiteStore
 from candidates.graphjet.world import world_store
 from candidates.popular import Popular
 from candidates.salsa import Salsa
@@ -28,7 +29,7 @@ from candidates.simclusters_ann import SimClustersANN
 from candidates.twhin import TwHIN
 from candidates.twhin_ann import TwHINANN
 from candidates.uteg import UTEG
-from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.arrays import Array, Ints, Longs
 from funnel.core.batch import Requests
 from funnel.core.stage import Source
 from funnel.core.world import Columns
@@ -41,6 +42,9 @@ NORMALISERS: tuple[Normaliser, ...] = ("cosine", "inverse_degree")
 MOMENTS = 8  # whose assets are kept, since several models read them
 ALL_TIME_H = 8760.0  # the longest window that sources know
 SIGNALS = ("favorite", "retweet", "reply")
+MIXER_SIGNALS = ("tweet_favorite", "retweet", "reply")
+FOLLOWED = SOURCES_ASSETS["two_hop"]
+MOST_SIGNALS = 50  # last tweets of a viewer that similar ones are looked for
 Answer: TypeAlias = Callable[[Task], Ints]
 T = TypeVar("T")
 Models: TypeAlias = Mapping[str, Sequence[tuple[str, Answer]]]
@@ -78,6 +82,19 @@ def listed(task: Task, row: Array, item: Array, score: Array, *, k: int = K) -> 
     return out
 
 
+def filled(answer: Ints, reserve: Ints) -> Ints:
+    """The answers, and where they end those of the reserve that are not there yet; both int32 [R, K]."""
+    both = np.concatenate([answer, reserve], axis=1)
+    row = np.repeat(np.arange(len(both)), both.shape[1])
+    _, first = np.unique(row * (int(both.max(initial=-1)) + 2) + both.ravel() + 1, return_index=True)
+    new = np.zeros(both.size, np.bool_)
+    new[first] = True
+    new &= both.ravel() >= 0
+    order = np.argsort(~new.reshape(both.shape), axis=1, kind="stable")[:, : answer.shape[1]]
+    taken = np.take_along_axis(new.reshape(both.shape), order, axis=1)
+    return np.where(taken, np.take_along_axis(both, order, axis=1), -1).astype(np.int32)
+
+
 # Baselines.
 
 
@@ -101,7 +118,7 @@ def _als(task: Task, factors: int, alpha: float, penalty: float) -> tuple[Array,
 def als(task: Task, *, factors: int, alpha: float, penalty: float) -> Ints:
     """Alternating least squares of `implicit` (Hu, Koren & Volinsky, ICDM 2008)."""
     user, item = _als(task, factors, alpha, penalty)
-    return best(task, lambda rows: user[task.viewer[rows]] @ item[task.item].T)
+    return best(task, _popular_to_newcomers(task, lambda rows: user[task.viewer[rows]] @ item[task.item].T))
 
 
 def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
@@ -114,7 +131,15 @@ def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
         warnings.simplefilter("ignore")  # BM25's weighting makes another kind of sparse matrix, which it then converts
         model.fit(task.known, show_progress=False)
     similar = model.similarity[:, task.item].astype(np.float32)
-    return best(task, lambda rows: (task.known[task.viewer[rows]] @ similar).toarray(), floor=0.0)
+    scores = _popular_to_newcomers(task, lambda rows: (task.known[task.viewer[rows]] @ similar).toarray())
+    return best(task, scores, floor=0.0)
+
+
+def _popular_to_newcomers(task: Task, scores: Callable[[Longs], Array]) -> Callable[[Longs], Array]:
+    """The scores, but popularity for viewers who have done nothing yet, about whom a baseline knows nothing."""
+    counts = np.asarray((task.known > 0).sum(axis=0)).ravel()[task.item].astype(np.float64)
+    new = np.diff(task.known.indptr)[task.viewer] == 0
+    return lambda rows: np.where(new[rows][:, None], counts, scores(rows))
 
 
 # Sources of tweets.
@@ -138,13 +163,21 @@ def even_weights(_: Task) -> Columns:
 
 
 @lru_cache(maxsize=MOMENTS)
+def with_even_lists(task: Task) -> Columns:
+    """Communities, and RealGraph's lists without anything learnt: all followees, each with the same score."""
+    graph = task.view.following
+    lists = (graph.offsets, graph.targets, np.ones(graph.targets.size, np.float32))
+    return {**clusters(task), **dict(zip(FOLLOWED, lists, strict=True))}
+
+
+@lru_cache(maxsize=MOMENTS)
 def twhin(task: Task, dimension: int = 32, epochs: int = 5) -> Columns:
     """The job's vectors, learnt from what was there at the task's moment."""
     return TwHIN(dimension=dimension, epochs=epochs).run(task.view, seed=0)
 
 
 @lru_cache(maxsize=MOMENTS)
-def clusters(task: Task, weight: str = "fav") -> Columns:
+def clusters(task: Task, *, weight: str = "fav") -> Columns:
     """The job's communities and interests at the task's moment."""
     job = configured(SimClusters, signal=SIGNALS, weight=weight, min_proofs=1, min_followers=3)
     return job.run(task.view, seed=0)
@@ -175,25 +208,29 @@ def walks(task: Task, *, length: int, walks: int, window_h: float, reset: float 
     return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
 
 
-def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser, window_h: float) -> Ints:
+def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser) -> Ints:
     """GraphJet's similarity to each of the viewer's last tweets, summed: what CR-mixer makes of user signals."""
-    view = task.view
     row, tweet = _last_engaged(task, signals)
-    reading = world_store(view).read(np.full(row.size, view.now_h), window_h=window_h)
-    window = (np.zeros(row.size, np.int64), np.full(row.size, view.tweets["author"].size, np.int64))
-    rows, items, scores = [np.empty(0, np.int64)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-    for begin in range(0, row.size, ROWS):
-        part = slice(begin, begin + ROWS)
-        some = type(reading)(reading.arrays, reading.low[part], reading.high[part])
-        found = intersection(some, tweet[part], (window[0][part], window[1][part]), normaliser=normaliser)
-        rows.append(row[part][found.query])
-        items.append(found.tweet)
-        scores.append(found.score)
-    shape = (task.viewer.size, view.tweets["author"].size)
-    total = csr_matrix((np.concatenate(scores), (np.concatenate(rows), np.concatenate(items))), shape=shape)
-    total.sum_duplicates()
-    made = total.tocoo()
-    return listed(task, made.row, made.col, made.data)
+    size = int(task.view.tweets["author"].size)
+    asked = csr_matrix((np.ones(row.size, np.float32), (row, tweet)), shape=(task.viewer.size, size))
+    found = (asked @ _similarities(task, normaliser)).tocoo()
+    return listed(task, found.row, found.col, found.data)
+
+
+@lru_cache(maxsize=2)
+def _similarities(task: Task, normaliser: Normaliser) -> csr_matrix:
+    """float32 [T, T]: the similarity of each tweet that a viewer of the task engaged with lately to all others."""
+    view, size = task.view, int(task.view.tweets["author"].size)
+    wanted = np.unique(_last_engaged(task, MOST_SIGNALS)[1])
+    parts: list[tuple[Array, Array, Array]] = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+    for begin in range(0, wanted.size, ROWS):
+        some = wanted[begin : begin + ROWS]
+        window = (np.zeros(some.size, np.int64), np.full(some.size, size, np.int64))
+        reading = world_store(view).read(np.full(some.size, view.now_h), window_h=np.inf)
+        found = intersection(reading, some, window, normaliser=normaliser)
+        parts.append((some[found.query], found.tweet, found.score))
+    query, tweet, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return csr_matrix((score, (query, tweet)), shape=(size, size))
 
 
 def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
@@ -209,91 +246,6 @@ def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
     row = place[order]
     rank = np.arange(row.size) - np.searchsorted(row, row)
     return row[rank < most].astype(np.int64), what[order][rank < most]
-
-
-# Accounts.
-
-
-@lru_cache(maxsize=2)
-def _account_store(task: Task) -> BipartiteStore:
-    graph = task.graph
-    assert graph is not None
-    users = task.view.user_count
-    source_of = np.repeat(np.arange(users, dtype=np.int32), graph.degree())
-    store = BipartiteStore(users=users, tweets=users, edges_per_segment=1 << 22)
-    store.ingest(source_of, graph.targets, edges.FAVORITE, np.zeros(source_of.size))
-    store.seal()
-    return store
-
-
-def two_hop(task: Task, *, max_edges: int) -> Ints:
-    """How many of those whom the viewer has an edge to have one to the account: GraphJet's second degree."""
-    graph = task.graph
-    assert graph is not None
-    users, count = task.view.user_count, task.viewer.size
-    degree = graph.degree()[task.viewer]
-    offsets = np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
-    seeds = np.concatenate([graph.neighbours(int(viewer)) for viewer in task.viewer]).astype(np.int32)
-    accounts = (np.arange(users, dtype=np.int32), np.zeros(users, np.bool_))
-    found = second_degree(
-        _account_store(task).read(np.ones(count)), task.viewer, np.full(count, np.inf),
-        (offsets, seeds, np.ones(seeds.size, np.float32)), accounts, (graph.offsets, graph.targets, graph.time_h),
-        (np.zeros(count, np.int64), np.full(count, users, np.int64)),
-        counted=edges.kinds_mask(("favorite",)), proofs=(edges.FAVORITE,), max_edges=max_edges, k=4 * K,
-    )  # fmt: skip
-    return listed(task, *found)
-
-
-def account_walks(task: Task, *, length: int, walks: int, reset: float) -> Ints:
-    """SALSA from the viewer over the edges: viewer → account → whoever shares it → account …"""
-    count = task.viewer.size
-    nobody = (np.zeros(count + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    keys = draw_keys(0, "salsa", task.viewer, np.zeros(count))
-    reading = _account_store(task).read(np.ones(count))
-    return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
-
-
-def twhin_of_follows(task: Task, *, prior: bool, dimension: int, epochs: int) -> Ints:
-    """TwHIN's vectors of follows: ⟨user, author⟩ with lengths and prior, or their cosine."""
-    made = twhin(task, dimension, epochs)
-    user, author = made["twhin.user_follow"], made["twhin.author_follow"]
-    if not prior:
-        return best(task, lambda rows: user[task.viewer[rows]] @ author.T)
-    author = author * made["twhin.author_follow_length"][:, None]
-    user = user * made["twhin.user_follow_length"][:, None]
-    bias = made["twhin.author_follow_prior"]
-    return best(task, lambda rows: user[task.viewer[rows]] @ author.T + bias)
-
-
-def twhin_of_authors(task: Task, *, prior: float, dimension: int = 32, epochs: int = 5) -> Ints:
-    """TwHIN's vectors of engagements: cosine of user and author + prior · ln(1 + those who engaged with the author)."""
-    made = twhin(task, dimension, epochs)
-    user, author = made["twhin.user_engagement"], made["twhin.author_engagement"]
-    count = np.log1p(np.asarray((task.known > 0).sum(axis=0)).ravel())
-    return best(task, lambda rows: user[task.viewer[rows]] @ author.T + prior * count)
-
-
-def cluster_accounts(task: Task, *, interests: str, popular: bool) -> Ints:
-    """SimClusters: ⟨the viewer's InterestedIn, the producer's embedding⟩; popular: times the root of its audience."""
-    made = clusters(task)
-    prefix = "simclusters." if interests == "follow" else "simclusters.favorite_"
-    count = int(made["simclusters.known_for"].max(initial=-1)) + 1
-    wanted = _dense(made[f"{prefix}interested_in"][task.viewer], made[f"{prefix}interest"][task.viewer], count)
-    row = made["simclusters.producer_row"]
-    if not made["simclusters.producer_clusters"].size:
-        return np.full((task.viewer.size, K), -1, np.int32)
-    offered = _dense(made["simclusters.producer_clusters"], made["simclusters.producer_weights"], count)
-    scale = np.sqrt(np.asarray((task.known > 0).sum(axis=0)).ravel()) if popular else np.ones(row.size)
-    by_account = np.where((row >= 0)[:, None], offered[row], 0) * scale[:, None]
-    return best(task, lambda rows: wanted[rows] @ by_account.T, floor=0.0)
-
-
-def _dense(clusters: Array, weights: Array, count: int) -> Floats:
-    """float32 [m, C] of padded lists."""
-    out = np.zeros((clusters.shape[0], max(count, 1)), np.float32)
-    row, column = np.nonzero(clusters >= 0)
-    out[row, clusters[row, column]] = weights[row, column]
-    return out
 
 
 BASELINES: Models = {
@@ -335,65 +287,62 @@ def whole_history(windows_h: Sequence[float] = (np.inf,), *, epochs: Sequence[in
             for length in (3, 5) for h in windows_h
         ],
         "similar tweets": [
-            (f"last {signals}, {kind}", partial(similar_tweets, signals=signals, normaliser=kind, window_h=np.inf))
-            for signals in (10, 50) for kind in NORMALISERS
+            (f"last {signals}, {kind}", partial(similar_tweets, signals=signals, normaliser=kind))
+            for kind in NORMALISERS for signals in (10, MOST_SIGNALS)
         ],
     }  # fmt: skip
 
 
 def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
-    """Sources of tweets with the windows that are tried; follows: also those that stand on a follow graph."""
-    made: dict[str, Sequence[tuple[str, Answer]]] = {
+    """Sources of tweets for viewers who have engaged, with the windows that are tried; follows: use a follow graph."""
+    return {
         "TwHIN, tweets made inductively": [
             (f"tweets of {h:g} h, follow share {share:g}",
              partial(source, assets=twhin, stage=configured(TwHINANN,
                  max_age_h=h, follow_share=share, signal=SIGNALS, max_results=4 * K, index="exact")))
             for h in windows_h for share in ((0.0, 0.5) if follows else (0.0,))
         ],
+        "CR-mixer": [
+            (f"tweets of {h:g} h, {least} users in common",
+             partial(source, assets=clusters if follows else None, stage=configured(CRMixer,
+                 tweet_signals=MIXER_SIGNALS, producer_signals=(), interested_in=follows, interests="favorite",
+                 tweet_engines=("simclusters_ann", "user_tweet_graph") if follows else ("user_tweet_graph",),
+                 max_keys=MOST_SIGNALS, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
+                 min_interest=0.0, max_age_h=h, graph_age_h=h, min_cooccurrence=least, min_degree=1,
+                 min_query_degree=1, min_graph_score=0.0, max_results=4 * K, blue_verified_first=False)))
+            for h in windows_h for least in (1, 3)
+        ],
         **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
     }  # fmt: skip
-    if follows:
-        made |= {
-            "SALSA": [
-                (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=configured(Salsa,
-                    graph_h=2 * h, max_age_h=h, length=length, walks=5000, max_results=4 * K)))
-                for h in windows_h for length in (3, 5)
-            ],
-            "UTEG": [
-                (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=configured(UTEG,
-                    social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
-            ],
-            "SimClusters ANN": [
-                (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
-                    stage=configured(SimClustersANN,
-                        signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
-                        score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
-                for h in windows_h for half, score in CLUSTER_SCORES
-            ],
-        }  # fmt: skip
-    return made
 
 
-def account_models(*, follows: bool) -> Models:
-    """What can answer with accounts; follows: the edges are follows, else engagements."""
-    made: dict[str, Sequence[tuple[str, Answer]]] = {
-        "two-hop count": [(f"newest {n} edges", partial(two_hop, max_edges=n)) for n in (500, 5000)],
+def communities_of_accounts(windows_h: Sequence[float]) -> Models:
+    """SimClusters ANN, whose communities are those of followed accounts."""
+    return {
+        "SimClusters ANN": [
+            (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
+                stage=configured(SimClustersANN,
+                    signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
+                    score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
+            for h in windows_h for half, score in CLUSTER_SCORES
+        ]
+    }  # fmt: skip
+
+
+def circles(windows_h: Sequence[float]) -> Models:
+    """What starts from those whom the viewer follows."""
+    return {
         "SALSA": [
-            (f"length {length}, reset {reset:g}", partial(account_walks, length=length, walks=10_000, reset=reset))
-            for length in (3, 5, 7) for reset in (0.0, 0.3)
+            (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=configured(Salsa,
+                graph_h=2 * h, max_age_h=h, length=length, walks=5000, max_results=4 * K)))
+            for h in windows_h for length in (3, 5)
         ],
-        "SimClusters": [
-            ("cosine" if not popular else "times √audience",
-             partial(cluster_accounts, interests="follow" if follows else "favorite", popular=popular))
-            for popular in (False, True)
+        "UTEG": [
+            (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=configured(UTEG,
+                social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
+        ],
+        "FRS": [
+            (f"tweets of {h:g} h", partial(source, assets=with_even_lists, stage=configured(FRS,
+                window_h=h, light_window_h=h, max_results=4 * K))) for h in windows_h
         ],
     }  # fmt: skip
-    if follows:
-        made["TwHIN"] = [
-            (f"{dimension} dimensions, {epochs} epochs, {'dot + prior' if prior else 'cosine'}",
-             partial(twhin_of_follows, prior=prior, dimension=dimension, epochs=epochs))
-            for dimension, epochs in ((32, 5),) for prior in (False, True)
-        ]  # fmt: skip
-    else:
-        made["TwHIN"] = [(f"prior {prior:g}", partial(twhin_of_authors, prior=prior)) for prior in (0.0, 0.1, 0.3)]
-    return made

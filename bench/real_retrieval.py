@@ -24,6 +24,7 @@ from time import process_time
 import numpy as np
 
 from bench.ceilings import machine
+from bench.real_accounts import account_models, clusters_without_follows
 from bench.real_document import kept, write, written
 from bench.real_models import (
     ALL_TIME_H,
@@ -31,7 +32,9 @@ from bench.real_models import (
     Answer,
     K,
     Models,
-    account_models,
+    circles,
+    communities_of_accounts,
+    filled,
     popular_sources,
     tweet_sources,
     whole_history,
@@ -44,8 +47,11 @@ from funnel.report import TerminalProgress, console, rows_table
 from funnel.world import World
 
 CUTS = (10, 50, 100, K)
+SHOWN = (10, 50, K)  # in the tables
 RESAMPLES = 1000
 AGAINST = ("popularity", "als")
+HIGGS_H = (6.0, 24.0)  # windows of tweets: half of all engagements are with tweets younger than half an hour
+YEAR_H, TUNED_YEARS, TESTED_YEARS = 8_766.0, 6, 10
 Row = dict[str, object]
 
 
@@ -76,6 +82,13 @@ def _split(world: World) -> tuple[list[Task], list[Task]]:
     return [tweet_task(world, tuned_h, until - tuned_h)], [tweet_task(world, until, world.meta.end_h - until)]
 
 
+def _years(world: World) -> tuple[list[Task], list[Task]]:
+    """A moment a year: few people come back to rate more, so many years are wanted."""
+    moments = [world.meta.end_h - YEAR_H * back for back in range(TUNED_YEARS + TESTED_YEARS, 0, -1)]
+    tasks = [tweet_task(world, now_h, YEAR_H) for now_h in moments]
+    return tasks[:TUNED_YEARS], tasks[TUNED_YEARS:]
+
+
 def _accounts(world: World) -> tuple[list[Task], list[Task]]:
     return [account_task(world, 120.0, 24.0)], [account_task(world, 144.0, 24.0)]
 
@@ -89,12 +102,14 @@ SETS: dict[str, Set] = {
     "higgs_tweets": Set(
         "Higgs: tweets of the next 12 h, out of network", "higgs",
         _moments((96.0, 108.0), (120.0, 132.0, 144.0, 156.0), 12.0),
-        {**BASELINES, **popular_sources((24.0,)), **tweet_sources((24.0,), follows=True)},
+        {**BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
+         **communities_of_accounts(HIGGS_H)},
     ),
     "higgs_followers": Set(
-        "Higgs: the same for those whose follow lists are known", "higgs",
-        _moments((72.0, 84.0), (96.0, 108.0, 120.0, 132.0, 144.0, 156.0), 12.0, followers=True),
-        {**BASELINES, **popular_sources((24.0,)), **tweet_sources((24.0,), follows=True)},
+        "Higgs: tweets of the next 3 h for those whose follow lists are known", "higgs",
+        _moments((75.0, 78.0, 81.0), tuple(np.arange(84.0, 120.0, 3.0)), 3.0, followers=True),
+        {**BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
+         **communities_of_accounts(HIGGS_H), **circles(HIGGS_H)},
     ),
     "higgs_accounts": Set(
         "Higgs: accounts engaged with for the first time on the last day", "higgs", _accounts,
@@ -102,15 +117,18 @@ SETS: dict[str, Set] = {
     ),
     "cascades": Set(
         "URL cascades: links", "twitter_url_cascades_2010", _split,
-        {**BASELINES, **popular_sources((24.0, 72.0)), **tweet_sources((72.0, 288.0), follows=False)},
+        {**BASELINES, **popular_sources((24.0, 72.0)), **tweet_sources((72.0, 288.0), follows=False),
+         **clusters_without_follows()},
     ),
     "kuairand": Set(
-        "KuaiRand: likes of videos", "kuairand_pure_2w", _split,
-        {**BASELINES, **popular_sources((ALL_TIME_H,)), **tweet_sources((ALL_TIME_H,), follows=False)},
+        "KuaiRand: likes of videos, day by day", "kuairand_pure_2w",
+        _moments((96.0, 120.0, 144.0), (168.0, 192.0, 216.0, 240.0, 264.0, 288.0, 312.0), 24.0),
+        {**BASELINES, **popular_sources((ALL_TIME_H,)), **tweet_sources((ALL_TIME_H,), follows=False),
+         **clusters_without_follows()},
     ),
     "movielens": Set(
-        "MovieLens: films with four stars and more", "movielens_latest_small", _split,
-        {**BASELINES, **whole_history()},
+        "MovieLens: films with four stars and more, year by year", "movielens_latest_small", _years,
+        {**BASELINES, **whole_history(), **clusters_without_follows()},
     ),
     "ego_follows": Set(
         "ego-Twitter: a tenth of the follows", "ego_twitter", _follows, {**BASELINES, **account_models(follows=True)},
@@ -138,11 +156,23 @@ def chosen(settings: Sequence[tuple[str, Answer]], tasks: Sequence[Task]) -> tup
 
 
 def measured(models: Models, tuned: Sequence[Task], tested: Sequence[Task], name: str) -> Row:
-    """What one model comes to: its settings, its processor time and every viewer's recall."""
+    """What one model comes to: its settings, its processor time and every viewer's recall.
+
+    answers: how many items a viewer got; filled: recall at the last cut with popularity's items behind the model's.
+    """
     setting, answer = chosen(models[name], tuned)
     began = process_time()
-    found = np.concatenate([recalls(task, answer(task)) for task in tested])
-    return {"settings": setting, "processor_s": process_time() - began, "recall": found.tolist()}
+    answers = [answer(task) for task in tested]
+    spent = process_time() - began
+    _, reserve = chosen(models["popularity"], tuned)
+    full = [filled(answer, reserve(task)) for task, answer in zip(tested, answers, strict=True)]
+    return {
+        "settings": setting,
+        "processor_s": spent,
+        "recall": np.concatenate([recalls(*pair) for pair in zip(tested, answers, strict=True)]).tolist(),
+        "answers": np.concatenate([(answer >= 0).sum(axis=1) for answer in answers]).tolist(),
+        "filled": np.concatenate([recalls(*pair)[:, -1] for pair in zip(tested, full, strict=True)]).tolist(),
+    }
 
 
 def summary(found: dict[str, Row], viewer: Ints) -> list[Row]:
@@ -155,10 +185,14 @@ def summary(found: dict[str, Row], viewer: Ints) -> list[Row]:
         for place, cut in enumerate(CUTS):
             made[f"recall_{cut}"], low, high = _interval(recall[name][:, place], counts)
             made |= {f"recall_{cut}_low": low, f"recall_{cut}_high": high}
+        made["answers"] = float(np.array(row["answers"], np.float64).mean())
         for other in AGAINST:
             if other in recall and other != name:
                 gap = _interval(recall[name][:, -1] - recall[other][:, -1], counts)
                 made |= dict(zip((f"over_{other}", f"over_{other}_low", f"over_{other}_high"), gap, strict=True))
+        if name != "popularity" and "popularity" in recall:
+            gap = _interval(np.array(row["filled"]) - recall["popularity"][:, -1], counts)
+            made |= dict(zip(("over_filled", "over_filled_low", "over_filled_high"), gap, strict=True))
         rows.append(made)
     return sorted(rows, key=lambda made: -float(str(made[f"recall_{K}"])))
 
@@ -237,14 +271,15 @@ def _table(part: Row) -> str:
         f"{part['questions']:,} questions of {part['viewers']:,} viewers, {part['relevant']:,} relevant of "
         f"{part['items']:,} items.",
         "",
-        "| model | settings | @10 | @50 | @100 | @200 | @200 − popularity | @200 − ALS |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | settings | answers | @10 | @50 | @200 | @200 − popularity | @200 − ALS | filled up − popularity |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        cells = [f"{row[f'recall_{cut}']:.3f}" for cut in CUTS]
+        cells = [f"{row[f'recall_{cut}']:.3f}" for cut in SHOWN]
         cells[-1] += f" [{row[f'recall_{K}_low']:.3f}, {row[f'recall_{K}_high']:.3f}]"
-        gaps = [_gap(row, other) for other in AGAINST]
-        lines.append("| " + " | ".join([str(row["model"]), str(row["settings"]), *cells, *gaps]) + " |")
+        gaps = [_gap(row, other) for other in (*AGAINST, "filled")]
+        names = [str(row["model"]), str(row["settings"]), f"{row['answers']:.0f}"]
+        lines.append("| " + " | ".join([*names, *cells, *gaps]) + " |")
     return "\n".join(lines)
 
 
