@@ -39,7 +39,7 @@ K = 200
 ROWS = 200  # scored at a time
 CLUSTER_SCORES: tuple[tuple[float, Score], ...] = ((8.0, "cosine"), (8.0, "dot"), (48.0, "dot"))
 NORMALISERS: tuple[Normaliser, ...] = ("cosine", "inverse_degree")
-MOMENTS = 8  # whose assets are kept, since several models read them
+MOMENTS = 16  # whose assets are kept, since several models read them
 ALL_TIME_H = 8760.0  # the longest window that sources know
 SIGNALS = ("favorite", "retweet", "reply")
 MIXER_SIGNALS = ("tweet_favorite", "retweet", "reply")
@@ -127,12 +127,19 @@ def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
 
     kinds = {"cosine": "CosineRecommender", "bm25": "BM25Recommender", "tf-idf": "TFIDFRecommender"}
     model = getattr(nearest_neighbours, kinds[weighting])(K=neighbours, num_threads=1)
+    place = np.flatnonzero(np.diff(task.known.tocsc().indptr)[task.item] > 0)  # an item of nobody is like none
+    known = task.known[:, task.item[place]].tocsr()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BM25's weighting makes another kind of sparse matrix, which it then converts
-        model.fit(task.known, show_progress=False)
-    similar = model.similarity[:, task.item].astype(np.float32)
-    scores = _popular_to_newcomers(task, lambda rows: (task.known[task.viewer[rows]] @ similar).toarray())
-    return best(task, scores, floor=0.0)
+        model.fit(known, show_progress=False)
+    similar = model.similarity.astype(np.float32)
+
+    def scores(rows: Longs) -> Array:
+        out = np.zeros((rows.size, task.item.size))
+        out[:, place] = (known[task.viewer[rows]] @ similar).toarray()
+        return out
+
+    return best(task, _popular_to_newcomers(task, scores), floor=0.0)
 
 
 def _popular_to_newcomers(task: Task, scores: Callable[[Longs], Array]) -> Callable[[Longs], Array]:
@@ -145,8 +152,11 @@ def _popular_to_newcomers(task: Task, scores: Callable[[Longs], Array]) -> Calla
 # Sources of tweets.
 
 
-def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | None = None) -> Ints:
-    """What a source itself retrieves for the viewers at the task's moment."""
+def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | None = None, prior: float = 0.0) -> Ints:
+    """What a source itself retrieves for the viewers at the task's moment.
+
+    prior: what it retrieves is put in the order of its score + prior · ln(1 + users of the tweet).
+    """
     view = task.view if assets is None else task.view.with_assets(assets(task))
     rows, items, scores = [], [], []
     for begin in range(0, task.viewer.size, ROWS):
@@ -154,7 +164,10 @@ def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | Non
         rows.append(batch.request + begin)
         items.append(batch["tweet"])
         scores.append(batch["source_score"])
-    return listed(task, np.concatenate(rows), np.concatenate(items), np.concatenate(scores))
+    item, score = np.concatenate(items), np.concatenate(scores)
+    if prior:
+        score = score + prior * np.log1p(np.asarray((task.known > 0).sum(axis=0)).ravel())[item]
+    return listed(task, np.concatenate(rows), item, score)
 
 
 def even_weights(_: Task) -> Columns:
@@ -301,6 +314,12 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
              partial(source, assets=twhin, stage=configured(TwHINANN,
                  max_age_h=h, follow_share=share, signal=SIGNALS, max_results=4 * K, index="exact")))
             for h in windows_h for share in ((0.0, 0.5) if follows else (0.0,))
+        ],
+        "TwHIN, tweets made inductively, with a prior": [
+            (f"tweets of {h:g} h, prior {prior:g}",
+             partial(source, assets=twhin, prior=prior, stage=configured(TwHINANN,
+                 max_age_h=h, follow_share=0.0, signal=SIGNALS, max_results=2000, index="exact")))
+            for h in windows_h for prior in (0.1, 0.3)
         ],
         "CR-mixer": [
             (f"tweets of {h:g} h, {least} users in common",
