@@ -261,13 +261,18 @@ def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
     return row[rank < most].astype(np.int64), what[order][rank < most]
 
 
+def als_settings(factors: Sequence[int]) -> Sequence[tuple[str, Answer]]:
+    """Weights of what was done from 1 to 40 (Hu, Koren & Volinsky), with as much penalty as they want."""
+    return [
+        (f"{count} factors, alpha {alpha:g}, penalty {penalty:g}",
+         partial(als, factors=count, alpha=alpha, penalty=penalty))
+        for count in factors for alpha, penalty in ((1.0, 0.01), (10.0, 1.0), (40.0, 10.0))
+    ]  # fmt: skip
+
+
 BASELINES: Models = {
     "popularity": [("all time", popularity)],
-    "als": [
-        (f"{factors} factors, alpha {alpha:g}, penalty {penalty:g}",
-         partial(als, factors=factors, alpha=alpha, penalty=penalty))
-        for factors, alpha, penalty in ((64, 1.0, 0.01), (64, 10.0, 1.0), (64, 40.0, 10.0))
-    ],
+    "als": als_settings((16, 64)),
     "item-kNN": [
         (f"{weighting}, {neighbours} neighbours", partial(item_knn, neighbours=neighbours, weighting=weighting))
         for weighting, neighbours in (("cosine", 50), ("cosine", 500), ("bm25", 500))
@@ -322,14 +327,14 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
             for h in windows_h for prior in (0.1, 0.3)
         ],
         "CR-mixer": [
-            (f"tweets of {h:g} h, {least} users in common",
+            (f"tweets of {h:g} h, {least} users in common, last {signals}",
              partial(source, assets=clusters if follows else None, stage=configured(CRMixer,
                  tweet_signals=MIXER_SIGNALS, producer_signals=(), interested_in=follows, interests="favorite",
                  tweet_engines=("simclusters_ann", "user_tweet_graph") if follows else ("user_tweet_graph",),
-                 max_keys=MOST_SIGNALS, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
+                 max_keys=signals, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
                  min_interest=0.0, max_age_h=h, graph_age_h=h, min_cooccurrence=least, min_degree=1,
                  min_query_degree=1, min_graph_score=0.0, max_results=4 * K, blue_verified_first=False)))
-            for h in windows_h for least in (1, 3)
+            for h in windows_h for least in (1, 3) for signals in (5, MOST_SIGNALS)
         ],
         **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
     }  # fmt: skip
