@@ -224,7 +224,7 @@ def account_models(*, follows: bool) -> Models:
         made["TwHIN"] = [
             (f"{epochs} epochs, {'dot + prior' if prior else 'cosine'}",
              partial(twhin_of_follows, prior=prior, dimension=32, epochs=epochs))
-            for epochs in (5, 20) for prior in (False, True)
+            for epochs in (10,) for prior in (False, True)
         ]  # fmt: skip
     else:
         made["TwHIN"] = [(f"prior {prior:g}", partial(twhin_of_authors, prior=prior)) for prior in (0.0, 0.1, 0.3)]

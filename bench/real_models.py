@@ -334,7 +334,7 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
                  max_keys=signals, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
                  min_interest=0.0, max_age_h=h, graph_age_h=h, min_cooccurrence=least, min_degree=1,
                  min_query_degree=1, min_graph_score=0.0, max_results=4 * K, blue_verified_first=False)))
-            for h in windows_h for least in (1, 3) for signals in (5, MOST_SIGNALS)
+            for h in windows_h for least in ((1,) if follows else (1, 3)) for signals in (5, MOST_SIGNALS)
         ],
         **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
     }  # fmt: skip
