@@ -25,6 +25,7 @@ from candidates.popular import Popular
 from candidates.salsa import Salsa
 from candidates.simclusters import SimClusters
 from candidates.simclusters.ann import Score
+from candidates.simclusters.tweets import Interests
 from candidates.simclusters_ann import SimClustersANN
 from candidates.twhin import TwHIN
 from candidates.twhin_ann import TwHINANN
@@ -37,7 +38,7 @@ from funnel.features.affinity import COEFFICIENTS, PAIR_FEATURES
 
 K = 200
 ROWS = 200  # scored at a time
-CLUSTER_SCORES: tuple[tuple[float, Score], ...] = ((8.0, "cosine"), (8.0, "dot"), (48.0, "dot"))
+CLUSTER_SCORES: tuple[Score, ...] = ("cosine", "dot")
 NORMALISERS: tuple[Normaliser, ...] = ("cosine", "inverse_degree")
 MOMENTS = 16  # whose assets are kept, since several models read them
 ALL_TIME_H = 8760.0  # the longest window that sources know
@@ -311,8 +312,11 @@ def whole_history(windows_h: Sequence[float] = (np.inf,), *, epochs: Sequence[in
     }  # fmt: skip
 
 
-def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
-    """Sources of tweets for viewers who have engaged, with the windows that are tried; follows: use a follow graph."""
+def tweet_sources(windows_h: Sequence[float], *, follows: bool, by: Sequence[Interests] = ("favorite",)) -> Models:
+    """Sources of tweets for viewers who have engaged, with the windows that are tried; follows: use a follow graph.
+
+    by: the kinds of InterestedIn that are tried.
+    """
     return {
         "TwHIN, tweets made inductively": [
             (f"tweets of {h:g} h, follow share {share:g}",
@@ -327,28 +331,33 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
             for h in windows_h for prior in (0.1, 0.3)
         ],
         "CR-mixer": [
-            (f"tweets of {h:g} h, {least} users in common, last {signals}",
+            (f"tweets of {h:g} h, {least} users in common, last {signals}"
+             if not follows else f"tweets of {h:g} h, interests by {interests}",
              partial(source, assets=clusters if follows else None, stage=configured(CRMixer,
-                 tweet_signals=MIXER_SIGNALS, producer_signals=(), interested_in=follows, interests="favorite",
+                 tweet_signals=MIXER_SIGNALS, producer_signals=(), interested_in=follows, interests=interests,
                  tweet_engines=("simclusters_ann", "user_tweet_graph") if follows else ("user_tweet_graph",),
                  max_keys=signals, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
                  min_interest=0.0, max_age_h=h, graph_age_h=h, min_cooccurrence=least, min_degree=1,
                  min_query_degree=1, min_graph_score=0.0, max_results=4 * K, blue_verified_first=False)))
-            for h in windows_h for least in ((1,) if follows else (1, 3)) for signals in (5, MOST_SIGNALS)
+            for h in windows_h
+            for interests, least, signals in (
+                ((kind, 1, MOST_SIGNALS) for kind in by) if follows
+                else (("follow", least, signals) for least in (1, 3) for signals in (5, MOST_SIGNALS))
+            )
         ],
         **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
     }  # fmt: skip
 
 
-def communities_of_accounts(windows_h: Sequence[float]) -> Models:
-    """SimClusters ANN, whose communities are those of followed accounts."""
+def communities_of_accounts(windows_h: Sequence[float], *, by: Sequence[Interests] = ("favorite",)) -> Models:
+    """SimClusters ANN, whose communities are those of followed accounts; by: the kinds of InterestedIn."""
     return {
         "SimClusters ANN": [
-            (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
+            (f"tweets of {h:g} h, {score}, interests by {interests}", partial(source, assets=clusters,
                 stage=configured(SimClustersANN,
-                    signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
-                    score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
-            for h in windows_h for half, score in CLUSTER_SCORES
+                    signal=SIGNALS, interests=interests, min_signals=1, min_score=0.0, min_interest=0.0,
+                    score=score, max_age_h=h, max_tweets=5000, max_results=4 * K)))
+            for h in windows_h for score in CLUSTER_SCORES for interests in by
         ]
     }  # fmt: skip
 

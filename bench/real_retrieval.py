@@ -41,6 +41,7 @@ from bench.real_models import (
     whole_history,
 )  # fmt: skip
 from bench.real_tasks import Task, account_task, follow_tasks, tweet_task
+from candidates.simclusters.tweets import Interests
 from funnel.core.arrays import Array, Doubles, Ints
 from funnel.core.errors import FunnelWarning
 from funnel.core.rng import stream
@@ -58,6 +59,7 @@ FEWER_BASELINES = {
     "item-kNN": [made for made in BASELINES["item-kNN"] if "500" in made[0]],
 }
 HIGGS_H = (6.0, 24.0)  # windows of tweets: half of all engagements are with tweets younger than half an hour
+BOTH: tuple[Interests, ...] = ("favorite", "follow")
 YEAR_H, TUNED_YEARS, TESTED_YEARS = 8_766.0, 6, 10
 Row = dict[str, object]
 
@@ -115,8 +117,8 @@ SETS: dict[str, Set] = {
     "higgs_followers": Set(
         "Higgs: tweets of the next 6 h for those whose follow lists are known", "higgs",
         _moments((78.0,), (84.0, 90.0, 96.0, 102.0), 6.0, followers=True),
-        {**FEWER_BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
-         **communities_of_accounts(HIGGS_H), **circles(HIGGS_H)},
+        {**FEWER_BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True, by=BOTH),
+         **communities_of_accounts(HIGGS_H, by=BOTH), **circles(HIGGS_H)},
     ),
     "higgs_accounts": Set(
         "Higgs: accounts engaged with for the first time on the last day", "higgs", _accounts,
