@@ -110,7 +110,7 @@ def _follows(world: World) -> tuple[list[Task], list[Task]]:
 SETS: dict[str, Set] = {
     "higgs_tweets": Set(
         "Higgs: tweets of the next 12 h, out of network", "higgs",
-        _moments((108.0,), (120.0, 132.0, 144.0, 156.0), 12.0),
+        _moments((108.0,), (120.0, 132.0), 12.0),
         {**FEWER_BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
          **communities_of_accounts(HIGGS_H)},
     ),
@@ -164,17 +164,19 @@ def chosen(settings: Sequence[tuple[str, Answer]], tasks: Sequence[Task]) -> tup
     return settings[int(np.argmax(scores))]
 
 
-def measured(models: Models, tuned: Sequence[Task], tested: Sequence[Task], name: str) -> Row:
+def measured(
+    settings: Sequence[tuple[str, Answer]], tuned: Sequence[Task], tested: Sequence[Task], reserve: Sequence[Ints]
+) -> Row:
     """What one model comes to: its settings, its processor time and every viewer's recall.
 
-    answers: how many items a viewer got; filled: recall at the last cut with popularity's items behind the model's.
+    reserve: popularity's answers to the tested tasks; `answers`: how many items a viewer got; `filled`: recall at the
+    last cut with popularity's items behind the model's.
     """
-    setting, answer = chosen(models[name], tuned)
+    setting, answer = chosen(settings, tuned)
     began = process_time()
     answers = [answer(task) for task in tested]
     spent = process_time() - began
-    _, reserve = chosen(models["popularity"], tuned)
-    full = [filled(answer, reserve(task)) for task, answer in zip(tested, answers, strict=True)]
+    full = [filled(*pair) for pair in zip(answers, reserve, strict=True)]
     return {
         "settings": setting,
         "processor_s": spent,
@@ -229,9 +231,11 @@ def measure(name: str, *, only: Sequence[str] | None, again: bool, progress: Ter
             "relevant": int(sum(task.relevant.nnz for task in tested)),
         }
         write("retrieval", name, facts)
+        _, popular = chosen(part.models["popularity"], tuned)
+        reserve = [popular(task) for task in tested] if missing else []
         with progress.bar(name, len(missing)) as bar:
             for model in missing:
-                found[model] = measured(part.models, tuned, tested, model)
+                found[model] = measured(part.models[model], tuned, tested, reserve)
                 write("retrieval", f"{name}.{model}", found[model])
                 bar.advance()
     known = {model: row for model, row in found.items() if row is not None}
