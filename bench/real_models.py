@@ -57,10 +57,15 @@ def best(task: Task, scores: Callable[[Longs], Array], *, k: int = K, floor: flo
     scores: rows of viewers int64 [b] -> [b, m], a column for each of `task.item`.
     """
     out = np.full((task.viewer.size, k), -1, np.int32)
+    column = np.full(task.hidden.shape[1], -1, np.int64)
+    column[task.item] = np.arange(task.item.size)
     for begin in range(0, task.viewer.size, ROWS):
         rows = np.arange(begin, min(begin + ROWS, task.viewer.size))
-        found = np.array(scores(rows), np.float64)
-        found[task.hidden[rows][:, task.item].toarray() > 0] = -np.inf
+        given = scores(rows)
+        found = np.array(given, np.result_type(given, np.float32))
+        hidden = task.hidden[rows]
+        row, place = np.repeat(np.arange(rows.size), np.diff(hidden.indptr)), column[hidden.indices]
+        found[row[place >= 0], place[place >= 0]] = -np.inf
         width = min(k, found.shape[1])
         part = np.argpartition(-found, width - 1, axis=1)[:, :width]
         part.sort(axis=1)
