@@ -78,11 +78,13 @@ def best(task: Task, scores: Callable[[Longs], Array], *, k: int = K, floor: flo
 
 def listed(task: Task, row: Array, item: Array, score: Array, *, k: int = K) -> Ints:
     """The same from (row of the viewer, item, score) [n], each pair once."""
+    out = np.full((task.viewer.size, k), -1, np.int32)
+    if not row.size:
+        return out
     hidden = np.asarray(task.hidden[row, item]).ravel() > 0
     kept = np.flatnonzero(~hidden & np.isin(item, task.item))
     order = kept[np.lexsort((item[kept], -score[kept], row[kept]))]
     place = np.arange(order.size) - np.searchsorted(row[order], row[order])
-    out = np.full((task.viewer.size, k), -1, np.int32)
     first = place < k
     out[row[order][first], place[first]] = item[order][first]
     return out

@@ -109,6 +109,7 @@ def test_equal_scores_go_to_the_smaller_id_and_hidden_items_to_nobody() -> None:
     assert best(task, lambda rows: np.ones((rows.size, 3)), k=2).tolist() == [[1, 2], [1, -1]]
     row, item = np.array([0, 0, 0, 1]), np.array([2, 1, 0, 1])
     assert listed(task, row, item, np.ones(4), k=2).tolist() == [[1, 2], [1, -1]]
+    assert listed(task, row[:0], item[:0], np.ones(0), k=2).tolist() == [[-1, -1], [-1, -1]]
 
 
 def test_settings_are_chosen_by_what_they_find_on_the_earlier_moments() -> None:
