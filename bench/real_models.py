@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TypeAlias, TypeVar
 
@@ -103,6 +104,15 @@ def filled(answer: Ints, reserve: Ints) -> Ints:
     return np.where(taken, np.take_along_axis(both, order, axis=1), -1).astype(np.int32)
 
 
+@lru_cache(maxsize=4 * MOMENTS)
+def younger(task: Task, window_h: float) -> Task:
+    """The task with tweets of the last hours alone as answers; what is learnt from stays."""
+    if np.isinf(window_h):
+        return task
+    young = task.view.tweets["time_h"][task.item] >= task.view.now_h - window_h
+    return replace(task, item=task.item[young])
+
+
 # Baselines.
 
 
@@ -123,14 +133,29 @@ def _als(task: Task, factors: int, alpha: float, penalty: float) -> tuple[Array,
     return model.user_factors, model.item_factors
 
 
-def als(task: Task, *, factors: int, alpha: float, penalty: float) -> Ints:
+def als(task: Task, *, factors: int, alpha: float, penalty: float, window_h: float = np.inf) -> Ints:
     """Alternating least squares of `implicit` (Hu, Koren & Volinsky, ICDM 2008)."""
-    user, item = _als(task, factors, alpha, penalty)
-    return best(task, _popular_to_newcomers(task, lambda rows: user[task.viewer[rows]] @ item[task.item].T))
+    (user, item), part = _als(task, factors, alpha, penalty), younger(task, window_h)
+    return best(part, _popular_to_newcomers(part, lambda rows: user[task.viewer[rows]] @ item[part.item].T))
 
 
-def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
+def item_knn(task: Task, *, neighbours: int, weighting: str, window_h: float = np.inf) -> Ints:
     """Item-kNN of `implicit`: cosine, BM25 or TF-IDF similarity of items by their users."""
+    place, known, similar = _similar_items(task, neighbours, weighting)
+    part = younger(task, window_h)
+    column = np.searchsorted(task.item, part.item)
+
+    def scores(rows: Longs) -> Array:
+        out = np.zeros((rows.size, task.item.size), np.float32)
+        out[:, place] = (known[task.viewer[rows]] @ similar).toarray()
+        return out[:, column]
+
+    return best(part, _popular_to_newcomers(part, scores), floor=0.0)
+
+
+@lru_cache(maxsize=2)
+def _similar_items(task: Task, neighbours: int, weighting: str) -> tuple[Longs, csr_matrix, csr_matrix]:
+    """(places in `task.item` of those that somebody engaged with, their columns of `known`, their similarities)."""
     from implicit import nearest_neighbours
 
     kinds = {"cosine": "CosineRecommender", "bm25": "BM25Recommender", "tf-idf": "TFIDFRecommender"}
@@ -140,14 +165,7 @@ def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BM25's weighting makes another kind of sparse matrix, which it then converts
         model.fit(known, show_progress=False)
-    similar = model.similarity.astype(np.float32)
-
-    def scores(rows: Longs) -> Array:
-        out = np.zeros((rows.size, task.item.size))
-        out[:, place] = (known[task.viewer[rows]] @ similar).toarray()
-        return out
-
-    return best(task, _popular_to_newcomers(task, scores), floor=0.0)
+    return place, known, model.similarity.astype(np.float32)
 
 
 def _popular_to_newcomers(task: Task, scores: Callable[[Longs], Array]) -> Callable[[Longs], Array]:
@@ -209,9 +227,11 @@ def configured(kind: Callable[..., T], **settings: object) -> T:
     return kind(**settings)
 
 
-def twhin_of_items(task: Task, *, prior: float, dimension: int = 32, epochs: int = 20) -> Ints:
+def twhin_of_items(
+    task: Task, *, prior: float, dimension: int = 32, epochs: int = 20, window_h: float = np.inf
+) -> Ints:
     """Vectors that training itself gave to users and tweets: cosine + prior · ln(1 + users of the tweet)."""
-    made = twhin(task, dimension, epochs)
+    made, task = twhin(task, dimension, epochs), younger(task, window_h)
     place = np.searchsorted(made["twhin.tweet"], task.item)
     place = np.minimum(place, made["twhin.tweet"].size - 1)
     has = made["twhin.tweet"][place] == task.item
@@ -222,20 +242,23 @@ def twhin_of_items(task: Task, *, prior: float, dimension: int = 32, epochs: int
 
 
 def walks(task: Task, *, length: int, walks: int, window_h: float, reset: float = 0.0) -> Ints:
-    """GraphJet's SALSA from the viewer alone, over the world's store, whatever the age of a tweet."""
-    reading = world_store(task.view).read(np.full(task.viewer.size, task.view.now_h), window_h=window_h)
+    """GraphJet's SALSA from the viewer alone, over the world's store and edges of any age."""
+    reading = world_store(task.view).read(np.full(task.viewer.size, task.view.now_h), window_h=np.inf)
     nobody = (np.zeros(task.viewer.size + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     keys = draw_keys(0, "salsa", task.viewer, np.full(task.viewer.size, task.view.now_h))
-    return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
+    return listed(
+        younger(task, window_h),
+        *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset),
+    )
 
 
-def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser) -> Ints:
+def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser, window_h: float = np.inf) -> Ints:
     """GraphJet's similarity to each of the viewer's last tweets, summed: what CR-mixer makes of user signals."""
     row, tweet = _last_engaged(task, signals)
     size = int(task.view.tweets["author"].size)
     asked = csr_matrix((np.ones(row.size, np.float32), (row, tweet)), shape=(task.viewer.size, size))
     found = (asked @ _similarities(task, normaliser)).tocoo()
-    return listed(task, found.row, found.col, found.data)
+    return listed(younger(task, window_h), found.row, found.col, found.data)
 
 
 @lru_cache(maxsize=2)
@@ -269,23 +292,28 @@ def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
     return row[rank < most].astype(np.int64), what[order][rank < most]
 
 
-def als_settings(factors: Sequence[int]) -> Sequence[tuple[str, Answer]]:
-    """Weights of what was done from 1 to 40 (Hu, Koren & Volinsky), with as much penalty as they want."""
-    return [
-        (f"{count} factors, alpha {alpha:g}, penalty {penalty:g}",
-         partial(als, factors=count, alpha=alpha, penalty=penalty))
-        for count in factors for alpha, penalty in ((1.0, 0.01), (10.0, 1.0), (40.0, 10.0))
-    ]  # fmt: skip
+def _within(window_h: float) -> str:
+    return "" if np.isinf(window_h) else f", tweets of {window_h:g} h"
 
 
-BASELINES: Models = {
-    "popularity": [("all time", popularity)],
-    "als": als_settings((16, 64)),
-    "item-kNN": [
-        (f"{weighting}, {neighbours} neighbours", partial(item_knn, neighbours=neighbours, weighting=weighting))
-        for weighting, neighbours in (("cosine", 50), ("cosine", 500), ("bm25", 500))
-    ],
-}  # fmt: skip
+def baselines(factors: Sequence[int] = (16, 64), windows_h: Sequence[float] = (np.inf,)) -> Models:
+    """Popularity, ALS with weights of what was done from 1 to 40 (Hu, Koren & Volinsky), and item-kNN."""
+    return {
+        "popularity": [("all time", popularity)],
+        "als": [
+            (f"{count} factors, alpha {alpha:g}, penalty {penalty:g}{_within(h)}",
+             partial(als, factors=count, alpha=alpha, penalty=penalty, window_h=h))
+            for count in factors for alpha, penalty in ((1.0, 0.01), (10.0, 1.0), (40.0, 10.0)) for h in windows_h
+        ],
+        "item-kNN": [
+            (f"{weighting}, {neighbours} neighbours{_within(h)}",
+             partial(item_knn, neighbours=neighbours, weighting=weighting, window_h=h))
+            for weighting, neighbours in (("cosine", 50), ("cosine", 500), ("bm25", 500)) for h in windows_h
+        ],
+    }  # fmt: skip
+
+
+BASELINES = baselines()
 
 
 def popular_sources(windows_h: Sequence[float]) -> Models:
@@ -305,16 +333,18 @@ def whole_history(windows_h: Sequence[float] = (np.inf,), *, epochs: Sequence[in
     """What reads vectors and edges itself, and so has no limit to the age of a tweet."""
     return {
         "TwHIN, trained tweets": [
-            (f"prior {prior:g}, {count} epochs", partial(twhin_of_items, prior=prior, epochs=count))
-            for count in epochs for prior in (0.0, 0.1, 0.3)
+            (f"prior {prior:g}, {count} epochs{_within(h)}",
+             partial(twhin_of_items, prior=prior, epochs=count, window_h=h))
+            for count in epochs for prior in (0.0, 0.1, 0.3) for h in windows_h
         ],
         "SALSA from the viewer": [
-            (f"length {length}, edges of {h:g} h", partial(walks, length=length, walks=5000, window_h=h))
+            (f"length {length}{_within(h)}", partial(walks, length=length, walks=5000, window_h=h))
             for length in (3, 5) for h in windows_h
         ],
         "similar tweets": [
-            (f"last {signals}, {kind}", partial(similar_tweets, signals=signals, normaliser=kind))
-            for kind in NORMALISERS for signals in (10, MOST_SIGNALS)
+            (f"last {signals}, {kind}{_within(h)}",
+             partial(similar_tweets, signals=signals, normaliser=kind, window_h=h))
+            for kind in NORMALISERS for signals in (10, MOST_SIGNALS) for h in windows_h
         ],
     }  # fmt: skip
 
@@ -352,7 +382,7 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool, by: Sequence[Int
                 else (("follow", least, signals) for least in (1, 3) for signals in (5, MOST_SIGNALS))
             )
         ],
-        **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
+        **whole_history(windows_h if follows else (np.inf,), epochs=(5,) if follows else (5, 20)),
     }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from bench.real_models import (
     Answer,
     K,
     Models,
-    als_settings,
+    baselines,
     circles,
     communities_of_accounts,
     filled,
@@ -52,13 +52,9 @@ CUTS = (10, 50, 100, K)
 SHOWN = (10, 50, K)  # in the tables
 RESAMPLES = 1000
 AGAINST = ("popularity", "als")
-# Higgs has 320,000 users: a fit takes many seconds, and fifty neighbours are too few for 200 answers.
-FEWER_BASELINES = {
-    **BASELINES,
-    "als": als_settings((32,)),
-    "item-kNN": [made for made in BASELINES["item-kNN"] if "500" in made[0]],
-}
 HIGGS_H = (6.0, 24.0)  # windows of tweets: half of all engagements are with tweets younger than half an hour
+# Higgs has 320,000 users: a fit takes many seconds, and fifty neighbours are too few for 200 answers.
+FEWER_FACTORS = (32,)
 BOTH: tuple[Interests, ...] = ("favorite", "follow")
 YEAR_H, TUNED_YEARS, TESTED_YEARS = 8_766.0, 6, 10
 Row = dict[str, object]
@@ -111,18 +107,19 @@ SETS: dict[str, Set] = {
     "higgs_tweets": Set(
         "Higgs: tweets of the next 12 h, out of network", "higgs",
         _moments((108.0,), (120.0, 132.0), 12.0),
-        {**FEWER_BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
+        {**baselines(FEWER_FACTORS, HIGGS_H), **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
          **communities_of_accounts(HIGGS_H)},
     ),
     "higgs_followers": Set(
         "Higgs: tweets of the next 6 h for those whose follow lists are known", "higgs",
         _moments((78.0,), (84.0, 90.0, 96.0, 102.0), 6.0, followers=True),
-        {**FEWER_BASELINES, **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True, by=BOTH),
-         **communities_of_accounts(HIGGS_H, by=BOTH), **circles(HIGGS_H)},
+        {**baselines(FEWER_FACTORS, HIGGS_H), **popular_sources(HIGGS_H),
+         **tweet_sources(HIGGS_H, follows=True, by=BOTH), **communities_of_accounts(HIGGS_H, by=BOTH),
+         **circles(HIGGS_H)},
     ),
     "higgs_accounts": Set(
         "Higgs: accounts engaged with for the first time on the last day", "higgs", _accounts,
-        {**FEWER_BASELINES, **account_models(follows=False)},
+        {**baselines(FEWER_FACTORS), **account_models(follows=False)},
     ),
     "cascades": Set(
         "URL cascades: links", "twitter_url_cascades_2010", _split,
