@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TypeAlias, TypeVar
 
@@ -15,20 +16,22 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from bench.real_tasks import Task
-from candidates.graphjet import edges, salsa
-from candidates.graphjet.counting import second_degree
+from candidates.cr_mixer import CRMixer
+from candidates.follow_recommendations.sources import ASSETS as SOURCES_ASSETS
+from candidates.frs import FRS
+from candidates.graphjet import salsa
 from candidates.graphjet.related import Normaliser, draw_keys, intersection
-from candidates.graphjet.store import BipartiteStore
 from candidates.graphjet.world import world_store
 from candidates.popular import Popular
 from candidates.salsa import Salsa
 from candidates.simclusters import SimClusters
 from candidates.simclusters.ann import Score
+from candidates.simclusters.tweets import Interests
 from candidates.simclusters_ann import SimClustersANN
 from candidates.twhin import TwHIN
 from candidates.twhin_ann import TwHINANN
 from candidates.uteg import UTEG
-from funnel.core.arrays import Array, Floats, Ints, Longs
+from funnel.core.arrays import Array, Ints, Longs
 from funnel.core.batch import Requests
 from funnel.core.stage import Source
 from funnel.core.world import Columns
@@ -36,11 +39,14 @@ from funnel.features.affinity import COEFFICIENTS, PAIR_FEATURES
 
 K = 200
 ROWS = 200  # scored at a time
-CLUSTER_SCORES: tuple[tuple[float, Score], ...] = ((8.0, "cosine"), (8.0, "dot"), (48.0, "dot"))
+CLUSTER_SCORES: tuple[Score, ...] = ("cosine", "dot")
 NORMALISERS: tuple[Normaliser, ...] = ("cosine", "inverse_degree")
-MOMENTS = 8  # whose assets are kept, since several models read them
+MOMENTS = 16  # whose assets are kept, since several models read them
 ALL_TIME_H = 8760.0  # the longest window that sources know
 SIGNALS = ("favorite", "retweet", "reply")
+MIXER_SIGNALS = ("tweet_favorite", "retweet", "reply")
+FOLLOWED = SOURCES_ASSETS["two_hop"]
+MOST_SIGNALS = 50  # last tweets of a viewer that similar ones are looked for
 Answer: TypeAlias = Callable[[Task], Ints]
 T = TypeVar("T")
 Models: TypeAlias = Mapping[str, Sequence[tuple[str, Answer]]]
@@ -52,10 +58,15 @@ def best(task: Task, scores: Callable[[Longs], Array], *, k: int = K, floor: flo
     scores: rows of viewers int64 [b] -> [b, m], a column for each of `task.item`.
     """
     out = np.full((task.viewer.size, k), -1, np.int32)
+    column = np.full(task.hidden.shape[1], -1, np.int64)
+    column[task.item] = np.arange(task.item.size)
     for begin in range(0, task.viewer.size, ROWS):
         rows = np.arange(begin, min(begin + ROWS, task.viewer.size))
-        found = np.array(scores(rows), np.float64)
-        found[task.hidden[rows][:, task.item].toarray() > 0] = -np.inf
+        given = scores(rows)
+        found = np.array(given, np.result_type(given, np.float32))
+        hidden = task.hidden[rows]
+        row, place = np.repeat(np.arange(rows.size), np.diff(hidden.indptr)), column[hidden.indices]
+        found[row[place >= 0], place[place >= 0]] = -np.inf
         width = min(k, found.shape[1])
         part = np.argpartition(-found, width - 1, axis=1)[:, :width]
         part.sort(axis=1)
@@ -68,14 +79,38 @@ def best(task: Task, scores: Callable[[Longs], Array], *, k: int = K, floor: flo
 
 def listed(task: Task, row: Array, item: Array, score: Array, *, k: int = K) -> Ints:
     """The same from (row of the viewer, item, score) [n], each pair once."""
+    out = np.full((task.viewer.size, k), -1, np.int32)
+    if not row.size:
+        return out
     hidden = np.asarray(task.hidden[row, item]).ravel() > 0
     kept = np.flatnonzero(~hidden & np.isin(item, task.item))
     order = kept[np.lexsort((item[kept], -score[kept], row[kept]))]
     place = np.arange(order.size) - np.searchsorted(row[order], row[order])
-    out = np.full((task.viewer.size, k), -1, np.int32)
     first = place < k
     out[row[order][first], place[first]] = item[order][first]
     return out
+
+
+def filled(answer: Ints, reserve: Ints) -> Ints:
+    """The answers, and where they end those of the reserve that are not there yet; both int32 [R, K]."""
+    both = np.concatenate([answer, reserve], axis=1)
+    row = np.repeat(np.arange(len(both)), both.shape[1])
+    _, first = np.unique(row * (int(both.max(initial=-1)) + 2) + both.ravel() + 1, return_index=True)
+    new = np.zeros(both.size, np.bool_)
+    new[first] = True
+    new &= both.ravel() >= 0
+    order = np.argsort(~new.reshape(both.shape), axis=1, kind="stable")[:, : answer.shape[1]]
+    taken = np.take_along_axis(new.reshape(both.shape), order, axis=1)
+    return np.where(taken, np.take_along_axis(both, order, axis=1), -1).astype(np.int32)
+
+
+@lru_cache(maxsize=4 * MOMENTS)
+def younger(task: Task, window_h: float) -> Task:
+    """The task with tweets of the last hours alone as answers; what is learnt from stays."""
+    if np.isinf(window_h):
+        return task
+    young = task.view.tweets["time_h"][task.item] >= task.view.now_h - window_h
+    return replace(task, item=task.item[young])
 
 
 # Baselines.
@@ -98,30 +133,56 @@ def _als(task: Task, factors: int, alpha: float, penalty: float) -> tuple[Array,
     return model.user_factors, model.item_factors
 
 
-def als(task: Task, *, factors: int, alpha: float, penalty: float) -> Ints:
+def als(task: Task, *, factors: int, alpha: float, penalty: float, window_h: float = np.inf) -> Ints:
     """Alternating least squares of `implicit` (Hu, Koren & Volinsky, ICDM 2008)."""
-    user, item = _als(task, factors, alpha, penalty)
-    return best(task, lambda rows: user[task.viewer[rows]] @ item[task.item].T)
+    (user, item), part = _als(task, factors, alpha, penalty), younger(task, window_h)
+    return best(part, _popular_to_newcomers(part, lambda rows: user[task.viewer[rows]] @ item[part.item].T))
 
 
-def item_knn(task: Task, *, neighbours: int, weighting: str) -> Ints:
+def item_knn(task: Task, *, neighbours: int, weighting: str, window_h: float = np.inf) -> Ints:
     """Item-kNN of `implicit`: cosine, BM25 or TF-IDF similarity of items by their users."""
+    place, known, similar = _similar_items(task, neighbours, weighting)
+    part = younger(task, window_h)
+    column = np.searchsorted(task.item, part.item)
+
+    def scores(rows: Longs) -> Array:
+        out = np.zeros((rows.size, task.item.size), np.float32)
+        out[:, place] = (known[task.viewer[rows]] @ similar).toarray()
+        return out[:, column]
+
+    return best(part, _popular_to_newcomers(part, scores), floor=0.0)
+
+
+@lru_cache(maxsize=2)
+def _similar_items(task: Task, neighbours: int, weighting: str) -> tuple[Longs, csr_matrix, csr_matrix]:
+    """(places in `task.item` of those that somebody engaged with, their columns of `known`, their similarities)."""
     from implicit import nearest_neighbours
 
     kinds = {"cosine": "CosineRecommender", "bm25": "BM25Recommender", "tf-idf": "TFIDFRecommender"}
     model = getattr(nearest_neighbours, kinds[weighting])(K=neighbours, num_threads=1)
+    place = np.flatnonzero(np.diff(task.known.tocsc().indptr)[task.item] > 0)  # an item of nobody is like none
+    known = task.known[:, task.item[place]].tocsr()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # BM25's weighting makes another kind of sparse matrix, which it then converts
-        model.fit(task.known, show_progress=False)
-    similar = model.similarity[:, task.item].astype(np.float32)
-    return best(task, lambda rows: (task.known[task.viewer[rows]] @ similar).toarray(), floor=0.0)
+        model.fit(known, show_progress=False)
+    return place, known, model.similarity.astype(np.float32)
+
+
+def _popular_to_newcomers(task: Task, scores: Callable[[Longs], Array]) -> Callable[[Longs], Array]:
+    """The scores, but popularity for viewers who have done nothing yet, about whom a baseline knows nothing."""
+    counts = np.asarray((task.known > 0).sum(axis=0)).ravel()[task.item].astype(np.float64)
+    new = np.diff(task.known.indptr)[task.viewer] == 0
+    return lambda rows: np.where(new[rows][:, None], counts, scores(rows))
 
 
 # Sources of tweets.
 
 
-def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | None = None) -> Ints:
-    """What a source itself retrieves for the viewers at the task's moment."""
+def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | None = None, prior: float = 0.0) -> Ints:
+    """What a source itself retrieves for the viewers at the task's moment.
+
+    prior: what it retrieves is put in the order of its score + prior · ln(1 + users of the tweet).
+    """
     view = task.view if assets is None else task.view.with_assets(assets(task))
     rows, items, scores = [], [], []
     for begin in range(0, task.viewer.size, ROWS):
@@ -129,12 +190,23 @@ def source(task: Task, *, stage: Source, assets: Callable[[Task], Columns] | Non
         rows.append(batch.request + begin)
         items.append(batch["tweet"])
         scores.append(batch["source_score"])
-    return listed(task, np.concatenate(rows), np.concatenate(items), np.concatenate(scores))
+    item, score = np.concatenate(items), np.concatenate(scores)
+    if prior:
+        score = score + prior * np.log1p(np.asarray((task.known > 0).sum(axis=0)).ravel())[item]
+    return listed(task, np.concatenate(rows), item, score)
 
 
 def even_weights(_: Task) -> Columns:
     """RealGraph without anything learnt: every followee weighs the same, for the data have no such log."""
     return {COEFFICIENTS: np.zeros(len(PAIR_FEATURES) + 1, np.float32)}
+
+
+@lru_cache(maxsize=MOMENTS)
+def with_even_lists(task: Task) -> Columns:
+    """Communities, and RealGraph's lists without anything learnt: all followees, each with the same score."""
+    graph = task.view.following
+    lists = (graph.offsets, graph.targets, np.ones(graph.targets.size, np.float32))
+    return {**clusters(task), **dict(zip(FOLLOWED, lists, strict=True))}
 
 
 @lru_cache(maxsize=MOMENTS)
@@ -144,7 +216,7 @@ def twhin(task: Task, dimension: int = 32, epochs: int = 5) -> Columns:
 
 
 @lru_cache(maxsize=MOMENTS)
-def clusters(task: Task, weight: str = "fav") -> Columns:
+def clusters(task: Task, *, weight: str = "fav") -> Columns:
     """The job's communities and interests at the task's moment."""
     job = configured(SimClusters, signal=SIGNALS, weight=weight, min_proofs=1, min_followers=3)
     return job.run(task.view, seed=0)
@@ -155,9 +227,11 @@ def configured(kind: Callable[..., T], **settings: object) -> T:
     return kind(**settings)
 
 
-def twhin_of_items(task: Task, *, prior: float, dimension: int = 32, epochs: int = 20) -> Ints:
+def twhin_of_items(
+    task: Task, *, prior: float, dimension: int = 32, epochs: int = 20, window_h: float = np.inf
+) -> Ints:
     """Vectors that training itself gave to users and tweets: cosine + prior · ln(1 + users of the tweet)."""
-    made = twhin(task, dimension, epochs)
+    made, task = twhin(task, dimension, epochs), younger(task, window_h)
     place = np.searchsorted(made["twhin.tweet"], task.item)
     place = np.minimum(place, made["twhin.tweet"].size - 1)
     has = made["twhin.tweet"][place] == task.item
@@ -168,32 +242,39 @@ def twhin_of_items(task: Task, *, prior: float, dimension: int = 32, epochs: int
 
 
 def walks(task: Task, *, length: int, walks: int, window_h: float, reset: float = 0.0) -> Ints:
-    """GraphJet's SALSA from the viewer alone, over the world's store, whatever the age of a tweet."""
-    reading = world_store(task.view).read(np.full(task.viewer.size, task.view.now_h), window_h=window_h)
+    """GraphJet's SALSA from the viewer alone, over the world's store and edges of any age."""
+    reading = world_store(task.view).read(np.full(task.viewer.size, task.view.now_h), window_h=np.inf)
     nobody = (np.zeros(task.viewer.size + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     keys = draw_keys(0, "salsa", task.viewer, np.full(task.viewer.size, task.view.now_h))
-    return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
+    return listed(
+        younger(task, window_h),
+        *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset),
+    )
 
 
-def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser, window_h: float) -> Ints:
+def similar_tweets(task: Task, *, signals: int, normaliser: Normaliser, window_h: float = np.inf) -> Ints:
     """GraphJet's similarity to each of the viewer's last tweets, summed: what CR-mixer makes of user signals."""
-    view = task.view
     row, tweet = _last_engaged(task, signals)
-    reading = world_store(view).read(np.full(row.size, view.now_h), window_h=window_h)
-    window = (np.zeros(row.size, np.int64), np.full(row.size, view.tweets["author"].size, np.int64))
-    rows, items, scores = [np.empty(0, np.int64)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
-    for begin in range(0, row.size, ROWS):
-        part = slice(begin, begin + ROWS)
-        some = type(reading)(reading.arrays, reading.low[part], reading.high[part])
-        found = intersection(some, tweet[part], (window[0][part], window[1][part]), normaliser=normaliser)
-        rows.append(row[part][found.query])
-        items.append(found.tweet)
-        scores.append(found.score)
-    shape = (task.viewer.size, view.tweets["author"].size)
-    total = csr_matrix((np.concatenate(scores), (np.concatenate(rows), np.concatenate(items))), shape=shape)
-    total.sum_duplicates()
-    made = total.tocoo()
-    return listed(task, made.row, made.col, made.data)
+    size = int(task.view.tweets["author"].size)
+    asked = csr_matrix((np.ones(row.size, np.float32), (row, tweet)), shape=(task.viewer.size, size))
+    found = (asked @ _similarities(task, normaliser)).tocoo()
+    return listed(younger(task, window_h), found.row, found.col, found.data)
+
+
+@lru_cache(maxsize=2)
+def _similarities(task: Task, normaliser: Normaliser) -> csr_matrix:
+    """float32 [T, T]: the similarity of each tweet that a viewer of the task engaged with lately to all others."""
+    view, size = task.view, int(task.view.tweets["author"].size)
+    wanted = np.unique(_last_engaged(task, MOST_SIGNALS)[1])
+    parts: list[tuple[Array, Array, Array]] = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+    for begin in range(0, wanted.size, ROWS):
+        some = wanted[begin : begin + ROWS]
+        window = (np.zeros(some.size, np.int64), np.full(some.size, size, np.int64))
+        reading = world_store(view).read(np.full(some.size, view.now_h), window_h=np.inf)
+        found = intersection(reading, some, window, normaliser=normaliser)
+        parts.append((some[found.query], found.tweet, found.score))
+    query, tweet, score = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return csr_matrix((score, (query, tweet)), shape=(size, size))
 
 
 def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
@@ -211,103 +292,28 @@ def _last_engaged(task: Task, most: int) -> tuple[Longs, Ints]:
     return row[rank < most].astype(np.int64), what[order][rank < most]
 
 
-# Accounts.
+def _within(window_h: float) -> str:
+    return "" if np.isinf(window_h) else f", tweets of {window_h:g} h"
 
 
-@lru_cache(maxsize=2)
-def _account_store(task: Task) -> BipartiteStore:
-    graph = task.graph
-    assert graph is not None
-    users = task.view.user_count
-    source_of = np.repeat(np.arange(users, dtype=np.int32), graph.degree())
-    store = BipartiteStore(users=users, tweets=users, edges_per_segment=1 << 22)
-    store.ingest(source_of, graph.targets, edges.FAVORITE, np.zeros(source_of.size))
-    store.seal()
-    return store
+def baselines(factors: Sequence[int] = (16, 64), windows_h: Sequence[float] = (np.inf,)) -> Models:
+    """Popularity, ALS with weights of what was done from 1 to 40 (Hu, Koren & Volinsky), and item-kNN."""
+    return {
+        "popularity": [("all time", popularity)],
+        "als": [
+            (f"{count} factors, alpha {alpha:g}, penalty {penalty:g}{_within(h)}",
+             partial(als, factors=count, alpha=alpha, penalty=penalty, window_h=h))
+            for count in factors for alpha, penalty in ((1.0, 0.01), (10.0, 1.0), (40.0, 10.0)) for h in windows_h
+        ],
+        "item-kNN": [
+            (f"{weighting}, {neighbours} neighbours{_within(h)}",
+             partial(item_knn, neighbours=neighbours, weighting=weighting, window_h=h))
+            for weighting, neighbours in (("cosine", 50), ("cosine", 500), ("bm25", 500)) for h in windows_h
+        ],
+    }  # fmt: skip
 
 
-def two_hop(task: Task, *, max_edges: int) -> Ints:
-    """How many of those whom the viewer has an edge to have one to the account: GraphJet's second degree."""
-    graph = task.graph
-    assert graph is not None
-    users, count = task.view.user_count, task.viewer.size
-    degree = graph.degree()[task.viewer]
-    offsets = np.concatenate([[0], np.cumsum(degree)]).astype(np.int64)
-    seeds = np.concatenate([graph.neighbours(int(viewer)) for viewer in task.viewer]).astype(np.int32)
-    accounts = (np.arange(users, dtype=np.int32), np.zeros(users, np.bool_))
-    found = second_degree(
-        _account_store(task).read(np.ones(count)), task.viewer, np.full(count, np.inf),
-        (offsets, seeds, np.ones(seeds.size, np.float32)), accounts, (graph.offsets, graph.targets, graph.time_h),
-        (np.zeros(count, np.int64), np.full(count, users, np.int64)),
-        counted=edges.kinds_mask(("favorite",)), proofs=(edges.FAVORITE,), max_edges=max_edges, k=4 * K,
-    )  # fmt: skip
-    return listed(task, *found)
-
-
-def account_walks(task: Task, *, length: int, walks: int, reset: float) -> Ints:
-    """SALSA from the viewer over the edges: viewer → account → whoever shares it → account …"""
-    count = task.viewer.size
-    nobody = (np.zeros(count + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    keys = draw_keys(0, "salsa", task.viewer, np.zeros(count))
-    reading = _account_store(task).read(np.ones(count))
-    return listed(task, *salsa.walk(reading, task.viewer, nobody, keys, walks=walks, length=length, reset=reset))
-
-
-def twhin_of_follows(task: Task, *, prior: bool, dimension: int, epochs: int) -> Ints:
-    """TwHIN's vectors of follows: ⟨user, author⟩ with lengths and prior, or their cosine."""
-    made = twhin(task, dimension, epochs)
-    user, author = made["twhin.user_follow"], made["twhin.author_follow"]
-    if not prior:
-        return best(task, lambda rows: user[task.viewer[rows]] @ author.T)
-    author = author * made["twhin.author_follow_length"][:, None]
-    user = user * made["twhin.user_follow_length"][:, None]
-    bias = made["twhin.author_follow_prior"]
-    return best(task, lambda rows: user[task.viewer[rows]] @ author.T + bias)
-
-
-def twhin_of_authors(task: Task, *, prior: float, dimension: int = 32, epochs: int = 5) -> Ints:
-    """TwHIN's vectors of engagements: cosine of user and author + prior · ln(1 + those who engaged with the author)."""
-    made = twhin(task, dimension, epochs)
-    user, author = made["twhin.user_engagement"], made["twhin.author_engagement"]
-    count = np.log1p(np.asarray((task.known > 0).sum(axis=0)).ravel())
-    return best(task, lambda rows: user[task.viewer[rows]] @ author.T + prior * count)
-
-
-def cluster_accounts(task: Task, *, interests: str, popular: bool) -> Ints:
-    """SimClusters: ⟨the viewer's InterestedIn, the producer's embedding⟩; popular: times the root of its audience."""
-    made = clusters(task)
-    prefix = "simclusters." if interests == "follow" else "simclusters.favorite_"
-    count = int(made["simclusters.known_for"].max(initial=-1)) + 1
-    wanted = _dense(made[f"{prefix}interested_in"][task.viewer], made[f"{prefix}interest"][task.viewer], count)
-    row = made["simclusters.producer_row"]
-    if not made["simclusters.producer_clusters"].size:
-        return np.full((task.viewer.size, K), -1, np.int32)
-    offered = _dense(made["simclusters.producer_clusters"], made["simclusters.producer_weights"], count)
-    scale = np.sqrt(np.asarray((task.known > 0).sum(axis=0)).ravel()) if popular else np.ones(row.size)
-    by_account = np.where((row >= 0)[:, None], offered[row], 0) * scale[:, None]
-    return best(task, lambda rows: wanted[rows] @ by_account.T, floor=0.0)
-
-
-def _dense(clusters: Array, weights: Array, count: int) -> Floats:
-    """float32 [m, C] of padded lists."""
-    out = np.zeros((clusters.shape[0], max(count, 1)), np.float32)
-    row, column = np.nonzero(clusters >= 0)
-    out[row, clusters[row, column]] = weights[row, column]
-    return out
-
-
-BASELINES: Models = {
-    "popularity": [("all time", popularity)],
-    "als": [
-        (f"{factors} factors, alpha {alpha:g}, penalty {penalty:g}",
-         partial(als, factors=factors, alpha=alpha, penalty=penalty))
-        for factors, alpha, penalty in ((64, 1.0, 0.01), (64, 10.0, 1.0), (64, 40.0, 10.0))
-    ],
-    "item-kNN": [
-        (f"{weighting}, {neighbours} neighbours", partial(item_knn, neighbours=neighbours, weighting=weighting))
-        for weighting, neighbours in (("cosine", 50), ("cosine", 500), ("bm25", 500))
-    ],
-}  # fmt: skip
+BASELINES = baselines()
 
 
 def popular_sources(windows_h: Sequence[float]) -> Models:
@@ -327,73 +333,86 @@ def whole_history(windows_h: Sequence[float] = (np.inf,), *, epochs: Sequence[in
     """What reads vectors and edges itself, and so has no limit to the age of a tweet."""
     return {
         "TwHIN, trained tweets": [
-            (f"prior {prior:g}, {count} epochs", partial(twhin_of_items, prior=prior, epochs=count))
-            for count in epochs for prior in (0.0, 0.1, 0.3)
+            (f"prior {prior:g}, {count} epochs{_within(h)}",
+             partial(twhin_of_items, prior=prior, epochs=count, window_h=h))
+            for count in epochs for prior in (0.0, 0.1, 0.3) for h in windows_h
         ],
         "SALSA from the viewer": [
-            (f"length {length}, edges of {h:g} h", partial(walks, length=length, walks=5000, window_h=h))
+            (f"length {length}{_within(h)}", partial(walks, length=length, walks=5000, window_h=h))
             for length in (3, 5) for h in windows_h
         ],
         "similar tweets": [
-            (f"last {signals}, {kind}", partial(similar_tweets, signals=signals, normaliser=kind, window_h=np.inf))
-            for signals in (10, 50) for kind in NORMALISERS
+            (f"last {signals}, {kind}{_within(h)}",
+             partial(similar_tweets, signals=signals, normaliser=kind, window_h=h))
+            for kind in NORMALISERS for signals in (10, MOST_SIGNALS) for h in windows_h
         ],
     }  # fmt: skip
 
 
-def tweet_sources(windows_h: Sequence[float], *, follows: bool) -> Models:
-    """Sources of tweets with the windows that are tried; follows: also those that stand on a follow graph."""
-    made: dict[str, Sequence[tuple[str, Answer]]] = {
+def tweet_sources(windows_h: Sequence[float], *, follows: bool, by: Sequence[Interests] = ("favorite",)) -> Models:
+    """Sources of tweets for viewers who have engaged, with the windows that are tried; follows: use a follow graph.
+
+    by: the kinds of InterestedIn that are tried.
+    """
+    return {
         "TwHIN, tweets made inductively": [
             (f"tweets of {h:g} h, follow share {share:g}",
              partial(source, assets=twhin, stage=configured(TwHINANN,
                  max_age_h=h, follow_share=share, signal=SIGNALS, max_results=4 * K, index="exact")))
             for h in windows_h for share in ((0.0, 0.5) if follows else (0.0,))
         ],
-        **whole_history(windows_h, epochs=(5,) if follows else (5, 20)),
+        "TwHIN, tweets made inductively, with a prior": [
+            (f"tweets of {h:g} h, prior {prior:g}",
+             partial(source, assets=twhin, prior=prior, stage=configured(TwHINANN,
+                 max_age_h=h, follow_share=0.0, signal=SIGNALS, max_results=2000, index="exact")))
+            for h in windows_h for prior in (0.1, 0.3)
+        ],
+        "CR-mixer": [
+            (f"tweets of {h:g} h, {least} users in common, last {signals}"
+             if not follows else f"tweets of {h:g} h, interests by {interests}",
+             partial(source, assets=clusters if follows else None, stage=configured(CRMixer,
+                 tweet_signals=MIXER_SIGNALS, producer_signals=(), interested_in=follows, interests=interests,
+                 tweet_engines=("simclusters_ann", "user_tweet_graph") if follows else ("user_tweet_graph",),
+                 max_keys=signals, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
+                 min_interest=0.0, max_age_h=h, graph_age_h=h, min_cooccurrence=least, min_degree=1,
+                 min_query_degree=1, min_graph_score=0.0, max_results=4 * K, blue_verified_first=False)))
+            for h in windows_h
+            for interests, least, signals in (
+                ((kind, 1, MOST_SIGNALS) for kind in by) if follows
+                else (("follow", least, signals) for least in (1, 3) for signals in (5, MOST_SIGNALS))
+            )
+        ],
+        **whole_history(windows_h if follows else (np.inf,), epochs=(5,) if follows else (5, 20)),
     }  # fmt: skip
-    if follows:
-        made |= {
-            "SALSA": [
-                (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=configured(Salsa,
-                    graph_h=2 * h, max_age_h=h, length=length, walks=5000, max_results=4 * K)))
-                for h in windows_h for length in (3, 5)
-            ],
-            "UTEG": [
-                (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=configured(UTEG,
-                    social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
-            ],
-            "SimClusters ANN": [
-                (f"tweets of {h:g} h, half-life {half:g} h, {score}", partial(source, assets=clusters,
-                    stage=configured(SimClustersANN,
-                        signal=SIGNALS, interests="favorite", min_signals=1, min_score=0.0, min_interest=0.0,
-                        score=score, half_life_h=half, max_age_h=h, max_tweets=5000, max_results=4 * K)))
-                for h in windows_h for half, score in CLUSTER_SCORES
-            ],
-        }  # fmt: skip
-    return made
 
 
-def account_models(*, follows: bool) -> Models:
-    """What can answer with accounts; follows: the edges are follows, else engagements."""
-    made: dict[str, Sequence[tuple[str, Answer]]] = {
-        "two-hop count": [(f"newest {n} edges", partial(two_hop, max_edges=n)) for n in (500, 5000)],
+def communities_of_accounts(windows_h: Sequence[float], *, by: Sequence[Interests] = ("favorite",)) -> Models:
+    """SimClusters ANN, whose communities are those of followed accounts; by: the kinds of InterestedIn."""
+    return {
+        "SimClusters ANN": [
+            (f"tweets of {h:g} h, {score}, interests by {interests}", partial(source, assets=clusters,
+                stage=configured(SimClustersANN,
+                    signal=SIGNALS, interests=interests, min_signals=1, min_score=0.0, min_interest=0.0,
+                    score=score, max_age_h=h, max_tweets=5000, max_results=4 * K)))
+            for h in windows_h for score in CLUSTER_SCORES for interests in by
+        ]
+    }  # fmt: skip
+
+
+def circles(windows_h: Sequence[float]) -> Models:
+    """What starts from those whom the viewer follows."""
+    return {
         "SALSA": [
-            (f"length {length}, reset {reset:g}", partial(account_walks, length=length, walks=10_000, reset=reset))
-            for length in (3, 5, 7) for reset in (0.0, 0.3)
+            (f"tweets of {h:g} h, length {length}", partial(source, assets=even_weights, stage=configured(Salsa,
+                graph_h=2 * h, max_age_h=h, length=length, walks=5000, max_results=4 * K)))
+            for h in windows_h for length in (3, 5)
         ],
-        "SimClusters": [
-            ("cosine" if not popular else "times √audience",
-             partial(cluster_accounts, interests="follow" if follows else "favorite", popular=popular))
-            for popular in (False, True)
+        "UTEG": [
+            (f"tweets of {h:g} h", partial(source, assets=even_weights, stage=configured(UTEG,
+                social_proof=SIGNALS, max_age_h=h, max_results=4 * K))) for h in windows_h
+        ],
+        "FRS": [
+            (f"tweets of {h:g} h", partial(source, assets=with_even_lists, stage=configured(FRS,
+                window_h=h, light_window_h=h, max_results=4 * K))) for h in windows_h
         ],
     }  # fmt: skip
-    if follows:
-        made["TwHIN"] = [
-            (f"{dimension} dimensions, {epochs} epochs, {'dot + prior' if prior else 'cosine'}",
-             partial(twhin_of_follows, prior=prior, dimension=dimension, epochs=epochs))
-            for dimension, epochs in ((32, 5),) for prior in (False, True)
-        ]  # fmt: skip
-    else:
-        made["TwHIN"] = [(f"prior {prior:g}", partial(twhin_of_authors, prior=prior)) for prior in (0.0, 0.1, 0.3)]
-    return made

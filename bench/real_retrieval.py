@@ -24,6 +24,7 @@ from time import process_time
 import numpy as np
 
 from bench.ceilings import machine
+from bench.real_accounts import account_models, clusters_without_follows
 from bench.real_document import kept, write, written
 from bench.real_models import (
     ALL_TIME_H,
@@ -31,12 +32,16 @@ from bench.real_models import (
     Answer,
     K,
     Models,
-    account_models,
+    baselines,
+    circles,
+    communities_of_accounts,
+    filled,
     popular_sources,
     tweet_sources,
     whole_history,
 )  # fmt: skip
 from bench.real_tasks import Task, account_task, follow_tasks, tweet_task
+from candidates.simclusters.tweets import Interests
 from funnel.core.arrays import Array, Doubles, Ints
 from funnel.core.errors import FunnelWarning
 from funnel.core.rng import stream
@@ -44,8 +49,14 @@ from funnel.report import TerminalProgress, console, rows_table
 from funnel.world import World
 
 CUTS = (10, 50, 100, K)
+SHOWN = (10, 50, K)  # in the tables
 RESAMPLES = 1000
 AGAINST = ("popularity", "als")
+HIGGS_H = (6.0, 24.0)  # windows of tweets: half of all engagements are with tweets younger than half an hour
+# Higgs has 320,000 users: a fit takes many seconds, and fifty neighbours are too few for 200 answers.
+FEWER_FACTORS = (32,)
+BOTH: tuple[Interests, ...] = ("favorite", "follow")
+YEAR_H, TUNED_YEARS, TESTED_YEARS = 8_766.0, 6, 10
 Row = dict[str, object]
 
 
@@ -76,6 +87,13 @@ def _split(world: World) -> tuple[list[Task], list[Task]]:
     return [tweet_task(world, tuned_h, until - tuned_h)], [tweet_task(world, until, world.meta.end_h - until)]
 
 
+def _years(world: World) -> tuple[list[Task], list[Task]]:
+    """A moment a year: few people come back to rate more, so many years are wanted."""
+    moments = [world.meta.end_h - YEAR_H * back for back in range(TUNED_YEARS + TESTED_YEARS, 0, -1)]
+    tasks = [tweet_task(world, now_h, YEAR_H) for now_h in moments]
+    return tasks[:TUNED_YEARS], tasks[TUNED_YEARS:]
+
+
 def _accounts(world: World) -> tuple[list[Task], list[Task]]:
     return [account_task(world, 120.0, 24.0)], [account_task(world, 144.0, 24.0)]
 
@@ -88,29 +106,35 @@ def _follows(world: World) -> tuple[list[Task], list[Task]]:
 SETS: dict[str, Set] = {
     "higgs_tweets": Set(
         "Higgs: tweets of the next 12 h, out of network", "higgs",
-        _moments((96.0, 108.0), (120.0, 132.0, 144.0, 156.0), 12.0),
-        {**BASELINES, **popular_sources((24.0,)), **tweet_sources((24.0,), follows=True)},
+        _moments((108.0,), (120.0, 132.0), 12.0),
+        {**baselines(FEWER_FACTORS, HIGGS_H), **popular_sources(HIGGS_H), **tweet_sources(HIGGS_H, follows=True),
+         **communities_of_accounts(HIGGS_H)},
     ),
     "higgs_followers": Set(
-        "Higgs: the same for those whose follow lists are known", "higgs",
-        _moments((72.0, 84.0), (96.0, 108.0, 120.0, 132.0, 144.0, 156.0), 12.0, followers=True),
-        {**BASELINES, **popular_sources((24.0,)), **tweet_sources((24.0,), follows=True)},
+        "Higgs: tweets of the next 6 h for those whose follow lists are known", "higgs",
+        _moments((78.0,), (84.0, 90.0, 96.0, 102.0), 6.0, followers=True),
+        {**baselines(FEWER_FACTORS, HIGGS_H), **popular_sources(HIGGS_H),
+         **tweet_sources(HIGGS_H, follows=True, by=BOTH), **communities_of_accounts(HIGGS_H, by=BOTH),
+         **circles(HIGGS_H)},
     ),
     "higgs_accounts": Set(
         "Higgs: accounts engaged with for the first time on the last day", "higgs", _accounts,
-        {**BASELINES, **account_models(follows=False)},
+        {**baselines(FEWER_FACTORS), **account_models(follows=False)},
     ),
     "cascades": Set(
         "URL cascades: links", "twitter_url_cascades_2010", _split,
-        {**BASELINES, **popular_sources((24.0, 72.0)), **tweet_sources((72.0, 288.0), follows=False)},
+        {**BASELINES, **popular_sources((24.0, 72.0)), **tweet_sources((72.0, 288.0), follows=False),
+         **clusters_without_follows()},
     ),
     "kuairand": Set(
-        "KuaiRand: likes of videos", "kuairand_pure_2w", _split,
-        {**BASELINES, **popular_sources((ALL_TIME_H,)), **tweet_sources((ALL_TIME_H,), follows=False)},
+        "KuaiRand: likes of videos, day by day", "kuairand_pure_2w",
+        _moments((96.0, 120.0, 144.0), (168.0, 192.0, 216.0, 240.0, 264.0, 288.0, 312.0), 24.0),
+        {**BASELINES, **popular_sources((ALL_TIME_H,)), **tweet_sources((ALL_TIME_H,), follows=False),
+         **clusters_without_follows()},
     ),
     "movielens": Set(
-        "MovieLens: films with four stars and more", "movielens_latest_small", _split,
-        {**BASELINES, **whole_history()},
+        "MovieLens: films with four stars and more, year by year", "movielens_latest_small", _years,
+        {**BASELINES, **whole_history(), **clusters_without_follows()},
     ),
     "ego_follows": Set(
         "ego-Twitter: a tenth of the follows", "ego_twitter", _follows, {**BASELINES, **account_models(follows=True)},
@@ -137,12 +161,26 @@ def chosen(settings: Sequence[tuple[str, Answer]], tasks: Sequence[Task]) -> tup
     return settings[int(np.argmax(scores))]
 
 
-def measured(models: Models, tuned: Sequence[Task], tested: Sequence[Task], name: str) -> Row:
-    """What one model comes to: its settings, its processor time and every viewer's recall."""
-    setting, answer = chosen(models[name], tuned)
+def measured(
+    settings: Sequence[tuple[str, Answer]], tuned: Sequence[Task], tested: Sequence[Task], reserve: Sequence[Ints]
+) -> Row:
+    """What one model comes to: its settings, its processor time and every viewer's recall.
+
+    reserve: popularity's answers to the tested tasks; `answers`: how many items a viewer got; `filled`: recall at the
+    last cut with popularity's items behind the model's.
+    """
+    setting, answer = chosen(settings, tuned)
     began = process_time()
-    found = np.concatenate([recalls(task, answer(task)) for task in tested])
-    return {"settings": setting, "processor_s": process_time() - began, "recall": found.tolist()}
+    answers = [answer(task) for task in tested]
+    spent = process_time() - began
+    full = [filled(*pair) for pair in zip(answers, reserve, strict=True)]
+    return {
+        "settings": setting,
+        "processor_s": spent,
+        "recall": np.concatenate([recalls(*pair) for pair in zip(tested, answers, strict=True)]).tolist(),
+        "answers": np.concatenate([(answer >= 0).sum(axis=1) for answer in answers]).tolist(),
+        "filled": np.concatenate([recalls(*pair)[:, -1] for pair in zip(tested, full, strict=True)]).tolist(),
+    }
 
 
 def summary(found: dict[str, Row], viewer: Ints) -> list[Row]:
@@ -155,10 +193,14 @@ def summary(found: dict[str, Row], viewer: Ints) -> list[Row]:
         for place, cut in enumerate(CUTS):
             made[f"recall_{cut}"], low, high = _interval(recall[name][:, place], counts)
             made |= {f"recall_{cut}_low": low, f"recall_{cut}_high": high}
+        made["answers"] = float(np.array(row["answers"], np.float64).mean())
         for other in AGAINST:
             if other in recall and other != name:
                 gap = _interval(recall[name][:, -1] - recall[other][:, -1], counts)
                 made |= dict(zip((f"over_{other}", f"over_{other}_low", f"over_{other}_high"), gap, strict=True))
+        if name != "popularity" and "popularity" in recall:
+            gap = _interval(np.array(row["filled"]) - recall["popularity"][:, -1], counts)
+            made |= dict(zip(("over_filled", "over_filled_low", "over_filled_high"), gap, strict=True))
         rows.append(made)
     return sorted(rows, key=lambda made: -float(str(made[f"recall_{K}"])))
 
@@ -186,9 +228,11 @@ def measure(name: str, *, only: Sequence[str] | None, again: bool, progress: Ter
             "relevant": int(sum(task.relevant.nnz for task in tested)),
         }
         write("retrieval", name, facts)
+        _, popular = chosen(part.models["popularity"], tuned)
+        reserve = [popular(task) for task in tested] if missing else []
         with progress.bar(name, len(missing)) as bar:
             for model in missing:
-                found[model] = measured(part.models, tuned, tested, model)
+                found[model] = measured(part.models[model], tuned, tested, reserve)
                 write("retrieval", f"{name}.{model}", found[model])
                 bar.advance()
     known = {model: row for model, row in found.items() if row is not None}
@@ -214,6 +258,8 @@ def main() -> None:
     if asked.document:
         for name, part in found.items():
             written(name, _table(part))
+        if len(found) == len(SETS):
+            written("summary", _verdicts(found))
     if asked.json:
         sys.stdout.write(json.dumps({"machine": machine(), **found}) + "\n")
         return
@@ -237,14 +283,34 @@ def _table(part: Row) -> str:
         f"{part['questions']:,} questions of {part['viewers']:,} viewers, {part['relevant']:,} relevant of "
         f"{part['items']:,} items.",
         "",
-        "| model | settings | @10 | @50 | @100 | @200 | @200 − popularity | @200 − ALS |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | settings | answers | @10 | @50 | @200 | @200 − popularity | @200 − ALS | filled up − popularity |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        cells = [f"{row[f'recall_{cut}']:.3f}" for cut in CUTS]
+        cells = [f"{row[f'recall_{cut}']:.3f}" for cut in SHOWN]
         cells[-1] += f" [{row[f'recall_{K}_low']:.3f}, {row[f'recall_{K}_high']:.3f}]"
-        gaps = [_gap(row, other) for other in AGAINST]
-        lines.append("| " + " | ".join([str(row["model"]), str(row["settings"]), *cells, *gaps]) + " |")
+        gaps = [_gap(row, other) for other in (*AGAINST, "filled")]
+        names = [str(row["model"]), str(row["settings"]), f"{row['answers']:.0f}"]
+        lines.append("| " + " | ".join([*names, *cells, *gaps]) + " |")
+    return "\n".join(lines)
+
+
+def _verdicts(found: dict[str, Row]) -> str:
+    """Markdown: of each set, which sources lie above ALS and popularity by their intervals, and which do not."""
+    heads = ("above ALS", "level with ALS", "below ALS", "level with popularity", "below popularity")
+    lines = [f"| set | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for name, part in found.items():
+        rows = part["rows"]
+        assert isinstance(rows, list)
+        of_head: dict[str, list[str]] = {head: [] for head in heads}
+        for row in rows:
+            if row["model"] in BASELINES:
+                continue
+            for other, called in (("als", "ALS"), ("popularity", "popularity")):
+                low, high = (row.get(f"over_{other}_{end}", 0.0) for end in ("low", "high"))
+                head = f"{'above' if low > 0 else 'below' if high < 0 else 'level with'} {called}"
+                of_head.get(head, []).append(str(row["model"]))
+        lines.append(f"| {name} | " + " | ".join("; ".join(of_head[head]) for head in heads) + " |")
     return "\n".join(lines)
 
 

@@ -1,8 +1,8 @@
 """What is asked of retrieval on real data: viewers at a moment, what they will do afterwards, what they did before.
 
 A task is one moment. Relevant is what a viewer engages with for the first time in the hours after it, out of what is
-already there and by nobody whom they follow; of viewers who have done something before it. For accounts it is whom
-somebody engages with (or follows) for the first time.
+already there and by nobody whom they follow; of viewers who have done something before it, or whose follow list is
+known. For accounts it is whom somebody engages with (or follows) for the first time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from funnel.core.tables import RETWEET
 from funnel.core.world import Columns, PlatformView, WorldData
 from funnel.world import World
 
-MOST_VIEWERS = 2000  # of a task, drawn by lot
+MOST_VIEWERS = 1000  # of a task, drawn by lot
 HELD_OUT = 0.1  # of the follow edges
 LEAST_FOLLOWS = 20  # of somebody who is asked about
 
@@ -56,8 +56,9 @@ def engaged(log: Columns, tweets: Columns) -> tuple[Ints, Ints]:
 def tweet_task(
     world: World, now_h: float, horizon_h: float, *, viewers: int | None = None, authors: bool = True
 ) -> Task:
-    """Tweets that somebody engages with in the hours after the moment; viewers: only the first few users.
+    """Tweets that somebody engages with in the hours after the moment.
 
+    viewers: only the first few users, those whose follow lists are known, who may have done nothing before it.
     authors: whether whoever wrote a tweet counts as engaged with it before (a link's first tweeter).
     """
     view, whole = world.view(now_h), world.tables
@@ -77,8 +78,8 @@ def tweet_task(
     follows = csr_matrix((np.ones(graph.targets.size, np.bool_), graph.targets, graph.offsets), shape=(users, users))
     inside = np.asarray(follows[later, view.tweets["author"][found]]).ravel() | (view.tweets["author"][found] == later)
     fresh = np.asarray(known[later, found]).ravel() == 0
-    active = np.diff(known.indptr)[later] > 0
-    kept = fresh & ~inside & active & np.isin(found, item) & (later < (users if viewers is None else viewers))
+    asked = np.diff(known.indptr)[later] > 0 if viewers is None else later < viewers
+    kept = fresh & ~inside & asked & np.isin(found, item)
     viewer = _some(np.unique(later[kept]), f"viewers at {now_h}")
     row = _rows(viewer, later[kept])
     relevant = _marks(row[row >= 0], found[kept][row >= 0], (viewer.size, count))
@@ -118,7 +119,7 @@ def _held_out(world: World, purpose: str) -> tuple[Task, World]:
     known = _counts(follows["follower"][~out], follows["followee"][~out], (users, users))
     task = _of_accounts(
         f"{world.name}, {purpose}", rest.view(), known, follows["follower"][out], follows["followee"][out],
-        least=LEAST_FOLLOWS, most=MOST_VIEWERS // 2,
+        least=LEAST_FOLLOWS,
     )  # fmt: skip
     return task, rest
 

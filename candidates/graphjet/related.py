@@ -340,13 +340,16 @@ def _co_engaged(  # noqa: PLR0915 (one loop that shares its arrays)
     for q in range(first.size):
         width = max(width, last[q] - first[q])
     common, weighted, seen = np.zeros(width, np.int32), np.zeros(width), np.full(width, -1, np.int64)
-    touched = np.empty(width, np.int64)
+    touched, users_of = np.empty(width, np.int64), np.full(width, -1, np.int32)
     rows, found = max(width, 16), 0
     query, tweet = np.empty(rows, np.int64), np.empty(rows, np.int32)
     out_common, out_weighted, out_degree = np.empty(rows, np.int32), np.empty(rows), np.empty(rows, np.int32)
     for q in range(first.size):
         since, until = low[q], high[q]
         count = 0
+        same = q > 0 and first[q] == first[q - 1] and np.array_equal(since, low[q - 1])
+        if kinds < 0 and not (same and np.array_equal(until, high[q - 1])):
+            users_of[:] = -1  # counted for another reading
         for i in range(offsets[q], offsets[q + 1]):
             edges = np.empty(
                 left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, user[i]),
@@ -381,7 +384,7 @@ def _co_engaged(  # noqa: PLR0915 (one loop that shares its arrays)
                 degree = right_degree(
                     right_offsets, start, ticks, pointers, back, back_last, back_degree, since, until, first[q] + at
                 )
-                if kinds < 0:
+                if kinds < 0 and users_of[at] < 0:
                     who = np.empty(degree, np.int32)
                     newest_users(
                         right_offsets,
@@ -400,7 +403,9 @@ def _co_engaged(  # noqa: PLR0915 (one loop that shares its arrays)
                         first[q] + at,
                         who,
                     )
-                    degree = np.unique(who & np.int32(NODE_MASK)).size
+                    users_of[at] = np.unique(who & np.int32(NODE_MASK)).size
+                if kinds < 0:
+                    degree = np.int64(users_of[at])
                 query[found], tweet[found], out_common[found] = q, first[q] + at, common[at]
                 out_weighted[found], out_degree[found] = weighted[at], degree
                 found += 1

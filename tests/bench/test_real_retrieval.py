@@ -7,16 +7,19 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from bench import real_document
+from bench.real_accounts import clusters_of_items, recommended, recommended_by, two_hop
 from bench.real_models import (
+    K,
+    als,
     best,
     configured,
     even_weights,
+    filled,
     item_knn,
     listed,
     popularity,
     similar_tweets,
     source,
-    two_hop,
 )
 from bench.real_retrieval import chosen, recalls, summary
 from bench.real_tasks import Task, account_task, follow_tasks, tweet_task
@@ -106,6 +109,7 @@ def test_equal_scores_go_to_the_smaller_id_and_hidden_items_to_nobody() -> None:
     assert best(task, lambda rows: np.ones((rows.size, 3)), k=2).tolist() == [[1, 2], [1, -1]]
     row, item = np.array([0, 0, 0, 1]), np.array([2, 1, 0, 1])
     assert listed(task, row, item, np.ones(4), k=2).tolist() == [[1, 2], [1, -1]]
+    assert listed(task, row[:0], item[:0], np.ones(0), k=2).tolist() == [[-1, -1], [-1, -1]]
 
 
 def test_settings_are_chosen_by_what_they_find_on_the_earlier_moments() -> None:
@@ -150,13 +154,14 @@ def test_a_model_differs_from_itself_by_nothing_and_the_best_stands_first() -> N
     recall = np.tile([0.1, 0.2, 0.3, 0.4], (5, 1)).tolist()
     better = np.tile([0.2, 0.3, 0.4, 0.5], (5, 1)).tolist()
     found = {
-        name: {"settings": "", "processor_s": 0.0, "recall": values}
+        name: {"settings": "", "processor_s": 0.0, "recall": values, "answers": [200] * 5, "filled": [0.6] * 5}
         for name, values in (("popularity", recall), ("als", recall), ("salsa", better))
     }
     rows = summary(found, np.arange(5, dtype=np.int32))
     assert [row["model"] for row in rows] == ["salsa", "popularity", "als"]
     assert rows[2]["over_popularity"] == 0.0
     assert rows[0]["over_als_low"] == pytest.approx(0.1)
+    assert rows[0]["over_filled"] == pytest.approx(0.2)  # 0.6 with popularity's items behind them, against 0.4
 
 
 def test_item_knn_finds_what_is_liked_together() -> None:
@@ -189,4 +194,52 @@ def test_a_source_answers_as_in_a_funnel_less_what_is_known() -> None:
 def test_tweets_are_similar_that_the_same_people_engaged_with() -> None:
     task = tweet_task(small(follows=()), 4.0, 2.0)
     # 0 engaged with tweet 0, which shares user 1 with tweet 2.
-    assert similar_tweets(task, signals=10, normaliser="cosine", window_h=np.inf)[0, :2].tolist() == [2, -1]
+    assert similar_tweets(task, signals=10, normaliser="cosine")[0, :2].tolist() == [2, -1]
+
+
+def test_short_answers_are_filled_up_by_what_is_not_there_yet() -> None:
+    answer = np.array([[5, 3, -1, -1], [-1, -1, -1, -1]])
+    reserve = np.array([[3, 7, 9, 11], [1, -1, -1, -1]])
+    assert filled(answer, reserve).tolist() == [[5, 3, 7, 9], [1, -1, -1, -1]]
+
+
+@pytest.mark.filterwarnings("ignore:OpenBLAS is configured")  # ALS wants one thread of it, tests have more
+def test_whoever_has_done_nothing_yet_but_follows_somebody_is_asked_about_and_gets_what_is_popular() -> None:
+    pytest.importorskip("implicit")
+    events = ((1, 2, 1.5), (1, 2, 2.5), (2, 2, 3.0), (2, 1, 3.0), (0, 1, 4.5))
+    world = small(events, follows=((0, 1),))
+    assert tweet_task(world, 4.0, 2.0).viewer.size == 0
+    task = tweet_task(world, 4.0, 2.0, viewers=3)
+    assert task.viewer.tolist() == [0]
+    # Tweet 2 has two users beside its author, tweet 1 one, tweet 0 none.
+    assert item_knn(task, neighbours=3, weighting="cosine")[0, :3].tolist() == [2, 1, 0]
+    assert als(task, factors=2, alpha=1.0, penalty=1.0)[0, :3].tolist() == [2, 1, 0]
+
+
+def test_frs_recommends_whom_followees_follow() -> None:
+    follows = tuple(sorted({(0, 1), (0, 2), (1, 3), (1, 4), (2, 4), (4, 0), (5, 3)}))
+    world = small(follows=follows)
+    known = np.zeros((6, 6), np.float32)
+    known[tuple(np.array(follows).T)] = 1
+    matrix, viewer = csr_matrix(known), np.array([0], np.int32)
+    hidden = csr_matrix((known[[0]] > 0) | (np.arange(6) == 0))
+    task = Task("t", world.view(), viewer, matrix, hidden, hidden, np.arange(6, dtype=np.int32), world.view().following)
+    assert recommended_by(task, name="two_hop")[0, :3].tolist() == [4, 3, -1]
+    assert recommended_by(task, name="triangular_loops")[0, :2].tolist() == [4, -1]  # 0 → 1 → 4 → 0
+    assert recommended(task, weights=("triangular_loops",))[0, :2].tolist() == [4, -1]
+
+
+def test_communities_of_items_are_those_whose_users_are_the_same() -> None:
+    # Users 0 … 9 take from items 0 … 5, users 10 … 19 from items 6 … 11, each all but one of its half.
+    known = np.zeros((20, 12), np.float32)
+    for user in range(20):
+        half = 6 * (user // 10)
+        known[user, half : half + 6] = 1
+        known[user, half + user % 6] = 0
+    viewer, matrix = np.array([0, 10], np.int32), csr_matrix(known)
+    relevant = csr_matrix(np.zeros((2, 12), np.bool_))
+    hidden = csr_matrix(known[viewer] > 0)
+    task = Task("t", small().view(), viewer, matrix, relevant, hidden, np.arange(12, dtype=np.int32))
+    answer = clusters_of_items(task, popular=False, size=6.0)
+    assert answer.shape == (2, K)
+    assert answer[:, 0].tolist() == [0, 10]  # the one of the own half that is not known: 0 % 6, and 6 + 10 % 6

@@ -135,6 +135,20 @@ def test_intersections_are_those_of_sets(normaliser: related.Normaliser) -> None
     assert len(wanted) == TWEETS - 2
 
 
+def test_intersections_of_many_queries_are_those_of_each_alone_whatever_their_moments() -> None:
+    store, _ = graph()
+    moments, tweets = np.array([11.0, 11.0, 4.0, 11.0]), np.array([3, 5, 3, 3], np.int32)
+    window = (np.zeros(4, np.int64), np.full(4, TWEETS, np.int64))
+    together = related.intersection(store.read(moments), tweets, window)
+    for query, (now_h, tweet) in enumerate(zip(moments, tweets, strict=True)):
+        alone = related.intersection(store.read(np.array([now_h])), np.array([tweet]), ALL)
+        mine = together.query == query
+        assert together.tweet[mine].tolist() == alone.tweet.tolist()
+        assert together.score[mine].tolist() == alone.score.tolist()
+        assert together.degree[mine].tolist() == alone.degree.tolist()
+    assert set(together.degree[together.query == 2]) != set(together.degree[together.query == 3])
+
+
 def test_random_neighbours_are_drawn_by_weight_and_degree() -> None:
     store, edges = graph()
     keys = related.draw_keys(0, "test", np.array([0]), np.array([11.0]))
