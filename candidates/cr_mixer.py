@@ -18,7 +18,7 @@ from candidates.graphjet.related import draw_keys, producer_based, tweet_based
 from candidates.graphjet.seeds import alone
 from candidates.graphjet.world import world_store
 from candidates.mixing import interleave, newest_followers
-from candidates.retrieval import hidden_users, moments, tweet_window
+from candidates.retrieval import action_codes, hidden_users, moments, tweet_window
 from candidates.simclusters.ann import AnnSettings, Queries, producer_queries, search, tweet_queries, viewer_queries
 from candidates.simclusters.tweets import Interests, cluster_lists, interest_assets
 from candidates.user_signals import SIGNALS, checked, signals_of
@@ -98,8 +98,13 @@ class CRMixer(Source):
     min_tweet_score: float = Field(0.5, ge=0, le=1, description="least cosine to a source tweet")
     min_producer_score: float = Field(0.7, ge=0, le=1, description="least cosine to a source account")
     min_score: float = Field(0.072, ge=0, le=1, description="least cosine to the viewer's InterestedIn")
+    signal: tuple[str, ...] = Field(
+        ("favorite",),
+        min_length=1,
+        description="engagements that a tweet's embedding is made of, as in simclusters_ann",
+    )
     interests: Interests = Field("follow", description="InterestedIn of viewers and of those who engaged")
-    min_signals: int = Field(8, ge=1, description="favourites that a tweet needs to be in the index (Configs.scala)")
+    min_signals: int = Field(8, ge=1, description="engagements that a tweet needs to be in the index (Configs.scala)")
     min_interest: float = Field(
         0.1, ge=0, le=1, description="least interest in a cluster passed on to a tweet, as in simclusters_ann"
     )
@@ -117,6 +122,7 @@ class CRMixer(Source):
     )
 
     def __post_init__(self) -> None:
+        action_codes("cr_mixer.signal", self.signal)
         checked("cr_mixer.tweet_signals", self.tweet_signals, "tweet")
         checked("cr_mixer.producer_signals", self.producer_signals, "user")
 
@@ -267,7 +273,7 @@ class CRMixer(Source):
 
     def _settings(self, min_score: float) -> AnnSettings:
         return AnnSettings(
-            interests=self.interests, min_signals=self.min_signals, min_interest=self.min_interest,
+            signal=self.signal, interests=self.interests, min_signals=self.min_signals, min_interest=self.min_interest,
             max_age_h=self.max_age_h, min_score=min_score, max_results=self.max_per_key,
         )  # fmt: skip
 
