@@ -372,8 +372,8 @@ def tweet_sources(windows_h: Sequence[float], *, follows: bool, by: Sequence[Int
              if not follows else f"tweets of {h:g} h, interests by {interests}",
              partial(source, assets=clusters if follows else None, stage=configured(CRMixer,
                  tweet_signals=MIXER_SIGNALS, producer_signals=(), interested_in=follows, interests=interests,
-                 signal=SIGNALS, tweet_engines=("simclusters_ann", "user_tweet_graph") if follows else ("user_tweet_graph",),
-                 max_keys=signals, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
+                 tweet_engines=("simclusters_ann", "user_tweet_graph") if follows else ("user_tweet_graph",),
+                 signal=SIGNALS, max_keys=signals, min_favorites=0, min_tweet_score=0.0, min_score=0.0, min_signals=1,
                  min_interest=0.0, max_age_h=h, graph_age_h=h, min_cooccurrence=least, min_degree=1,
                  min_query_degree=1, min_graph_score=0.0, max_results=4 * K, blue_verified_first=False)))
             for h in windows_h
