@@ -18,7 +18,10 @@ _CHANCE, _BEST = "measured: preset `random`", "measured: preset `oracle`"
 
 @metric("page.value", unit="value", better="higher", chance=_CHANCE, ceiling=_BEST, source=_README, needs=("truth",))
 def value(outcome: Outcome, scene: Scene) -> Doubles:
-    """Expected value of the page: Σ over its tweets of Σ weight × true probability of each action at that place."""
+    """Expected value of the page: Σ over its tweets of Σ weight × true probability of each action at that place.
+
+    A post of which two copies are there counts twice, unlike in `funnel attribute`.
+    """
     return outcome.total(scene.value(actions(outcome, scene, "expected")))
 
 

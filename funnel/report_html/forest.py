@@ -13,7 +13,8 @@ from funnel.report_html.run import ABLATION, RunData
 TITLE = "What each stage brings"
 PAGE_METRICS = ("page.", "later.", "creators.", "diversity.", "freshness.", "novelty.")
 MOST_METRICS = 24
-_LEFT, _WIDTH, _ROW = 250.0, 420.0, 22.0
+_NUMBERS = ("difference", "low", "high")
+_LEFT, _WIDTH, _ROW = 300.0, 400.0, 22.0
 _LINE = 125  # characters
 
 
@@ -45,11 +46,11 @@ def _effect(one: Mapping[str, Any], metric: str) -> dict[str, Any]:
     found = next((effect for effect in one["effects"] if effect["metric"] == metric), None)
     stage, _, instead = str(one["without"]).partition(": ")
     label = f"{stage} by {instead}" if instead else f"without {stage}"
-    line: dict[str, Any] = {"label": label, "difference": None, "low": None, "high": None, "idle": ""}
+    line: dict[str, Any] = {"label": label, "stage": stage, "replaced": bool(instead), **dict.fromkeys(_NUMBERS)}
     if one["does_nothing"]:
-        line |= {"label": f"{label} (does nothing)", "difference": 0.0, "low": 0.0, "high": 0.0, "idle": stage}
+        line |= {"label": f"{label} (does nothing)", "difference": 0.0, "low": 0.0, "high": 0.0}
     elif found is not None:
-        line |= {key: found.get(key) for key in ("difference", "low", "high")}
+        line |= {key: found.get(key) for key in _NUMBERS}
     low, high = line["low"], line["high"]
     return {**line, "sure": low is not None and high is not None and (low > 0 or high < 0)}
 
@@ -97,30 +98,47 @@ def _colour(line: Mapping[str, Any]) -> str:
 
 
 def _drawing(rows: Sequence[Mapping[str, Any]], metric: str) -> Canvas:
-    known = [row for row in rows if row["difference"] is not None and not row["idle"]]
-    idle = wrap(", ".join(row["idle"] for row in rows if row["idle"]), _LINE)
-    canvas = Canvas(860, 100 + _ROW * len(known) + 16 * (len(idle) + bool(idle)), f"{TITLE} to {metric}")
+    known = [row for row in rows if row["difference"] is not None]
+    idle = [row for row in known if not (row["difference"] or row["low"] or row["high"])]
+    moved = [row for row in known if row not in idle]
+    # What a better or a worse ranker in its place would do is of another order: a scale of its own.
+    blocks = [
+        (f"change of {metric} without the stage", [row for row in moved if not row["replaced"]]),
+        (f"change of {metric} with another ranker in its place", [row for row in moved if row["replaced"]]),
+    ]
+    lines = wrap(", ".join(row["stage"] for row in idle), _LINE)
+    height = 40 + sum(70 + _ROW * len(some) for _, some in blocks if some) + 16 * (len(lines) + bool(lines))
+    canvas = Canvas(900, height, f"{TITLE} to {metric}")
     canvas.text(20, 24, f"{TITLE} to {metric}", size=15, bold=True)
-    ends = [float(row[key]) for row in known for key in ("low", "high", "difference") if row[key] is not None] or [0.0]
+    top = 40.0
+    for axis, some in blocks:
+        if some:
+            _block(canvas, top, some, axis)
+            top += 70 + _ROW * len(some)
+    for place, line in enumerate([f"{metric} does not change at all without", *lines] if lines else []):
+        canvas.text(20, top + 10 + 16 * place, line, size=11, colour="muted")
+    return canvas
+
+
+def _block(canvas: Canvas, top: float, rows: Sequence[Mapping[str, Any]], axis: str) -> None:
+    """Rows on one scale, from `top` down."""
+    ends = [float(row[key]) for row in rows for key in ("low", "high", "difference") if row[key] is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     span = (high - low) or 1.0
 
     def at(value: float) -> float:
         return _LEFT + (value - low) / span * _WIDTH
 
-    bottom = 48 + _ROW * len(known)
-    canvas.line([(at(0.0), 40), (at(0.0), bottom)], "muted", dash=True)
-    for place, row in enumerate(known):
-        y = 50 + _ROW * place
+    bottom = top + 8 + _ROW * len(rows)
+    canvas.line([(at(0.0), top), (at(0.0), bottom)], "muted", dash=True)
+    for place, row in enumerate(rows):
+        y = top + 10 + _ROW * place
         colour = _colour(row)
         if row["low"] is not None and row["high"] is not None:
             canvas.line([(at(row["low"]), y + 6), (at(row["high"]), y + 6)], colour, width=2)
         canvas.box(at(row["difference"]) - 4, y + 2, 8, 8, colour, title=row["label"])
         canvas.text(_LEFT - 8, y + 10, row["label"], anchor="end", colour="ink" if row["sure"] else "muted")
         ends_of = f"{number(row['difference'])}  [{number(row['low'])}, {number(row['high'])}]".replace("-", "−")
-        canvas.text(850, y + 10, ends_of, anchor="end", size=11, colour="muted")
+        canvas.text(890, y + 10, ends_of, anchor="end", size=11, colour="muted")
     canvas.text(at(0.0), bottom + 16, "0", anchor="middle", size=11, colour="muted")
-    canvas.text(_LEFT + _WIDTH / 2, bottom + 34, f"change of {metric} without the stage", anchor="middle", size=11)
-    for place, line in enumerate(["Nothing on any page changes without", *idle] if idle else []):
-        canvas.text(20, bottom + 58 + 16 * place, line, size=11, colour="muted")
-    return canvas
+    canvas.text(_LEFT + _WIDTH / 2, bottom + 34, axis, anchor="middle", size=11)

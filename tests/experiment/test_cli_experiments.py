@@ -74,7 +74,7 @@ def test_ablate_says_what_does_nothing(run: Callable[..., tuple[int, str, str]],
     assert code == 0
     plot = (tmp_path / "plot.svg").read_text("utf-8")
     assert "taste by random" in plot
-    assert "Nothing on any page changes without" in plot
+    assert "page.value does not change at all without" in plot
     assert "Does nothing here (no page of any of 20 viewers changes without it): one" in out
     assert "taste: oracle" in out
     code, out, _ = run("ablate", "--funnel", "cheap", "--stage", "second", "--viewers", "20", "--json")
