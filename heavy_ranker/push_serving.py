@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from funnel.core.arrays import Array, Floats
-from funnel.core.errors import DataError
 from heavy_ranker.push_inputs import PushInputs
 from heavy_ranker.push_kernels import convolve, shortcut, treat
-from heavy_ranker.serving import LARGEST_LOGIT, Layer, names_of, text_of
+from heavy_ranker.serving import LARGEST_LOGIT, Layer, names_of, read_back, text_of
 
 CLIP = 5.0  # features.py
 ROWS_AT_ONCE = 252  # a multiple of the tile: activations of that many rows stay in the cache; no result depends on it
@@ -126,16 +125,7 @@ class ServingPush:
     @classmethod
     def of(cls, state: dict[str, Array], where: str) -> ServingPush:
         """What `state` gave; DataError, at `where`, if arrays are missing or do not fit together."""
-        try:
-            network = cls._read(state)
-            wrong = network._misfit()
-        except KeyError as missing:
-            raise DataError(where, f"has no array {missing.args[0]!r} — train it again") from None
-        except (IndexError, ValueError) as broken:  # too few dimensions, or names that are not text
-            raise DataError(where, f"has an array of the wrong kind ({broken}) — train it again") from None
-        if wrong:
-            raise DataError(where, f"{wrong} — train it again")
-        return network
+        return read_back(lambda: cls._read(state), cls._misfit, where)
 
     @classmethod
     def _read(cls, state: dict[str, Array]) -> ServingPush:

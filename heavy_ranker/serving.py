@@ -7,8 +7,10 @@ the torch module to float32 rounding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from funnel.learn.calibration import calibrate
 from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.kernels import normalised, transform_rows
 
+Network = TypeVar("Network")
 BLOCK_EPSILON = 1e-5  # of the layer norms in a mask block and of an embedding, torch's default
 LARGEST_LOGIT = 60.0  # beyond it a probability is 0 or 1 to 26 digits
 ROWS_AT_ONCE = (
@@ -41,6 +44,20 @@ class Layer:
     @cached_property
     def _packed(self) -> tuple[Floats, Floats]:
         return pack(self.weight, self.bias)
+
+
+def read_back(read: Callable[[], Network], misfit: Callable[[Network], str], where: str) -> Network:
+    """What `read` makes of stored arrays; DataError, at `where`, if some are missing or `misfit` says what is wrong."""
+    try:
+        network = read()
+        wrong = misfit(network)
+    except KeyError as missing:
+        raise DataError(where, f"has no array {missing.args[0]!r} — train it again") from None
+    except (IndexError, ValueError) as broken:  # too few dimensions, or names that are not text
+        raise DataError(where, f"has an array of the wrong kind ({broken}) — train it again") from None
+    if wrong:
+        raise DataError(where, f"{wrong} — train it again")
+    return network
 
 
 @dataclass(frozen=True)
@@ -145,16 +162,7 @@ class ServingNetwork:
     @classmethod
     def of(cls, state: dict[str, Array], where: str) -> ServingNetwork:
         """What `state` gave; DataError, at `where`, if arrays are missing or do not fit together."""
-        try:
-            network = cls._read(state)
-            wrong = network._misfit()
-        except KeyError as missing:
-            raise DataError(where, f"has no array {missing.args[0]!r} — train it again") from None
-        except (IndexError, ValueError) as broken:  # too few dimensions, or names that are not text
-            raise DataError(where, f"has an array of the wrong kind ({broken}) — train it again") from None
-        if wrong:
-            raise DataError(where, f"{wrong} — train it again")
-        return network
+        return read_back(lambda: cls._read(state), cls._misfit, where)
 
     @classmethod
     def _read(cls, state: dict[str, Array]) -> ServingNetwork:
