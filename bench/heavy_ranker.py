@@ -25,7 +25,7 @@ import numpy as np
 import torch
 import yaml
 
-from bench.ceilings import SIDE, machine
+from bench.ceilings import SIDE, best, machine
 from funnel import ask
 from funnel.compose import load_funnel
 from funnel.core.actions import HEAVY_ACTIONS
@@ -250,14 +250,8 @@ def _gemm() -> float:
 
 
 def _busy(work: Callable[[], object]) -> float:
-    """Processor seconds of the quickest of some rounds, after one to warm up; other work may share the cores."""
-    work()
-    took = []
-    for _ in range(ROUNDS):
-        began = process_time()
-        work()
-        took.append(process_time() - began)
-    return min(took)
+    """Processor seconds: other work may share the cores."""
+    return best(work, rounds=ROUNDS, clock=process_time)
 
 
 def _ranks(values: Array) -> Array:

@@ -26,7 +26,7 @@ from time import process_time
 
 import numpy as np
 
-from bench.ceilings import machine
+from bench.ceilings import best, machine
 from funnel.compose import Slot, read_slots
 from funnel.core import rng
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS
@@ -289,14 +289,8 @@ def _with_features(world_name: str) -> dict[str, object]:
 
 
 def _busy_ms(work: Callable[[], object], *, rounds: int = ROUNDS) -> float:
-    """Processor time of the quickest of some rounds, after one to warm up; other work may share the cores."""
-    work()
-    took = []
-    for _ in range(rounds):
-        began = process_time()
-        work()
-        took.append(process_time() - began)
-    return 1e3 * min(took)
+    """Processor time: other work may share the cores."""
+    return 1e3 * best(work, rounds=rounds, clock=process_time)
 
 
 def _shown_table(table: list[dict[str, object]]) -> list[dict[str, object]]:

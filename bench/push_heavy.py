@@ -28,7 +28,7 @@ import yaml
 from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 
-from bench.ceilings import machine
+from bench.ceilings import best, machine
 from funnel.compose import load_funnel
 from funnel.core.actions import PUSH_ACTION_CODE
 from funnel.core.arrays import Array, Floats
@@ -219,14 +219,8 @@ def _random_inputs(rows: int, bits: int) -> PushInputs:
 
 
 def _busy(work: Callable[[], object]) -> float:
-    """Processor seconds of the quickest of some rounds, after one to warm up."""
-    work()
-    took = []
-    for _ in range(ROUNDS):
-        began = process_time()
-        work()
-        took.append(process_time() - began)
-    return min(took)
+    """Processor seconds: other work may share the cores."""
+    return best(work, rounds=ROUNDS, clock=process_time)
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:

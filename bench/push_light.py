@@ -18,13 +18,14 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from time import process_time
 from typing import Literal, get_args
 
 import numpy as np
 
-from bench.ceilings import machine
+from bench.ceilings import best, machine
 from funnel.compose import Slot, load_funnel
 from funnel.core import rng
 from funnel.core.arrays import Array
@@ -156,16 +157,9 @@ def speed() -> dict[str, object]:
     }  # fmt: skip
 
 
-def _busy_ms(work: object) -> float:
-    """Processor time of the quickest of some rounds, after one to warm up."""
-    assert callable(work)
-    work()
-    took = []
-    for _ in range(ROUNDS):
-        began = process_time()
-        work()
-        took.append(process_time() - began)
-    return 1e3 * min(took)
+def _busy_ms(work: Callable[[], object]) -> float:
+    """Processor time: other work may share the cores."""
+    return 1e3 * best(work, rounds=ROUNDS, clock=process_time)
 
 
 def main() -> None:

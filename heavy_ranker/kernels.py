@@ -22,6 +22,14 @@ def _normalise(row: Floats, epsilon: float) -> None:
         row[j] = (row[j] - mean) * scale
 
 
+@helper
+def log_normed(value: np.float32, scale: np.float32, shift: np.float32, clip: float) -> np.float32:
+    """sign(x) ln(1 + |x|), 0 for what is not finite; then scale and shift (a batch norm), and both ends cut off."""
+    size = np.log1p(abs(value)) if np.isfinite(value) else np.float32(0)
+    moved = (size if value > 0 else -size) * scale + shift
+    return np.float32(min(max(moved, np.float32(-clip)), np.float32(clip)))
+
+
 @kernel
 def transform_rows(
     x: Floats, scale: Floats, shift: Floats, gain: Floats, bias: Floats, clip: float, epsilons: Doubles, edges: Longs
@@ -35,12 +43,7 @@ def transform_rows(
     out = np.empty((rows, columns), np.float32)
     for i in range(rows):
         for j in range(columns):
-            value = x[i, j]
-            if j < scale.size:
-                size = np.log1p(abs(value)) if np.isfinite(value) else np.float32(0)
-                value = (size if value > 0 else -size) * scale[j] + shift[j]
-                value = min(max(value, np.float32(-clip)), np.float32(clip))
-            out[i, j] = value
+            out[i, j] = log_normed(x[i, j], scale[j], shift[j], clip) if j < scale.size else x[i, j]
         for part in range(epsilons.size):
             _normalise(out[i, edges[part] : edges[part + 1]], epsilons[part])
         for j in range(columns):

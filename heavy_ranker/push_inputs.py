@@ -16,18 +16,14 @@ from funnel.core import rng
 from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
 from funnel.core.batch import CandidateBatch
 from funnel.core.world import PlatformView
-from funnel.features import FEATURES, matrix, model_features
+from funnel.features import FEATURES, NOTIFICATION_FEATURES, matrix, model_features
 from funnel.features.topic import known, topics
 
 FLAGS = ("author", "language", "word")  # one bucket for each that a candidate has
 AMOUNTS = ("topic",)  # with a value
 SPARSE = FLAGS + AMOUNTS
-# What funnel.features.notification declares; `features=()` reads those that there are besides all model features.
-NOTIFICATION_FEATURES = (
-    "notifications_1h", "notifications_24h", "hours_since_notification", "author_notifications_24h",
-    "kind_notifications_24h", "notification_kind", "notification_open_rate", "notification_dislike_h",
-    "author_notification_dislike_h", "notified_h", "notifications_allowed", "hour_of_day",
-)  # fmt: skip
+# Besides all model features: the history of notifications, and what of it is infinite or mostly the same.
+_HISTORY = (*NOTIFICATION_FEATURES, "notified_h", "notifications_allowed")
 NEVER_H = 10_000.0  # hours since what never happened: more than a year; the transform would take infinity for 0
 
 
@@ -75,7 +71,7 @@ class PushInputs:
 
 def push_features() -> tuple[str, ...]:
     """All model features, and those about notifications."""
-    return tuple(sorted({*model_features(), *(name for name in NOTIFICATION_FEATURES if name in FEATURES)}))
+    return tuple(sorted({*model_features(), *_HISTORY}))
 
 
 def push_inputs(batch: CandidateBatch, features: tuple[str, ...], sparse: tuple[str, ...], bits: int) -> PushInputs:

@@ -6,6 +6,7 @@ import numpy as np
 
 from funnel.core.arrays import Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
+from heavy_ranker.kernels import log_normed
 
 
 @helper
@@ -41,12 +42,7 @@ def treat(
     out = np.empty((rows, columns + 2 * size), np.float32)
     for i in range(rows):
         for j in range(columns):
-            value = numbers[i, j]
-            if j < scale.size:
-                height = np.log1p(abs(value)) if np.isfinite(value) else np.float32(0)
-                value = (height if value > 0 else -height) * scale[j] + shift[j]
-                value = min(max(value, np.float32(-clip)), np.float32(clip))
-            out[i, j] = value
+            out[i, j] = log_normed(numbers[i, j], scale[j], shift[j], clip) if j < scale.size else numbers[i, j]
         for d in range(size):
             out[i, columns + d] = biases[0, d]
             out[i, columns + size + d] = biases[1, d]

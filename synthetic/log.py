@@ -14,7 +14,9 @@ exclusions, a handful of tweets among thousands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ from funnel.core.events import Adjacency
 from funnel.core.progress import Progress
 from funnel.core.rng import key, uniform
 from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, RETWEET, SEE_FEWER
+from funnel.core.world import WorldTables
 from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel
 from synthetic.clock import moments
@@ -68,6 +71,36 @@ class PolicyState:
     has_barred: Bools
 
 
+@dataclass(frozen=True)
+class Town:
+    """What the policy shows and to whom.
+
+    author: int32, written_h: float64 and public: bool [T], of the tweets, of which the public ones may be shown to
+    anybody; suspended: bool [U].
+
+    All writable: a kernel that updates its arguments takes all of them so.
+    """
+
+    author: Ints
+    written_h: Doubles
+    public: Bools
+    suspended: Bools
+    following: Adjacency
+
+    @classmethod
+    def of(cls, world: WorldTables) -> Town:
+        """That of a world's tables."""
+        users, tweets = world.table("users"), world.table("tweets")
+        author = np.array(tweets["author"])
+        public = ~(users["protected"] | users["suspended"])[author] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
+        return cls(author, np.array(tweets["time_h"]), public, np.array(users["suspended"]), world.following)
+
+    @cached_property
+    def previous(self) -> Ints:
+        """int32 [T]: the author's tweet before, -1 if there is none."""
+        return _previous_by_author(self.author)
+
+
 def write_log(
     people: People,
     tweets: dict[str, Array],
@@ -88,43 +121,61 @@ def write_log(
     viewer = pick(people.reading, rng.random(sessions))
     state = fresh_state(users, tweets["author"].size)
     bar_authors(state, before["user"], before["author"], users)
-    previous = previous_by_author(tweets["author"])
     public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
+    town = Town(tweets["author"], tweets["time_h"], public, people.table["suspended"], following)
     hours: list[_Shown] = []
     habits = Habituation(users)
     with progress.bar("log", int(np.ceil(end_h))) as bar:
         for hour in range(int(np.ceil(end_h))):
             bar.advance()
             low, high = np.searchsorted(time_h, (hour, hour + 1))
-            pools = pools_at(state, tweets["time_h"], public, hour)
-            pages = fill_pages(
-                viewer[low:high],
-                time_h[low:high],
-                np.arange(low, high) + 1,  # 0 stands for "no session yet" in `mark`
-                tweets["author"],
-                tweets["time_h"],
-                previous,
-                following.offsets,
-                following.targets,
-                following.time_h,
-                people.table["suspended"],
-                *pools,
-                state.barred,
-                state.has_barred,
-                np.array(arms, np.int64),
-                WINDOW_H,
-                np.uint64(key(seed, "pages")),
-                state.newest,
-                state.written,
-                state.shown,
-                state.shown_count,
-                state.mark,
-            )
+            asked = viewer[low:high], time_h[low:high], np.arange(low, high) + 1
+            pages = pages_at(state, town, *asked, float(hour), arms=arms, state_key=key(seed, "pages"))
             if pages[0].size:
                 shown = _react(viewer[low:high], time_h[low:high], low, pages, model, habits, tweets["author"], seed)
                 _remember(state, shown, tweets["author"], users)
                 hours.append(shown)
     return _tables(_Shown(*map(np.concatenate, zip(*hours, strict=True))), tweets["author"], before, seed)
+
+
+def pages_at(
+    state: PolicyState,
+    town: Town,
+    viewer: Ints,
+    time_h: Doubles,
+    session: Longs,
+    pools_h: float,
+    *,
+    arms: Sequence[int],
+    state_key: int,
+) -> tuple[Ints, Array, Floats]:
+    """See `fill_pages`: what some sessions, ascending in time and numbered from 1, are shown; the state goes on.
+
+    pools_h: the moment that the popular and the public pool are of; session: 0 stands for "none yet" in `mark`.
+    """
+    return fill_pages(
+        viewer,
+        time_h,
+        session,
+        town.author,
+        town.written_h,
+        town.previous,
+        town.following.offsets,
+        town.following.targets,
+        town.following.time_h,
+        town.suspended,
+        *_pools_at(state, town.written_h, town.public, pools_h),
+        state.barred,
+        state.has_barred,
+        np.array(arms, np.int64),
+        WINDOW_H,
+        np.uint64(state_key),
+        state.newest,
+        state.written,
+        state.shown,
+        state.shown_count,
+        state.mark,
+    )
 
 
 def fresh_state(users: int, tweet_count: int, memory: int = MEMORY) -> PolicyState:
@@ -141,7 +192,7 @@ def fresh_state(users: int, tweet_count: int, memory: int = MEMORY) -> PolicySta
     )
 
 
-def previous_by_author(author: Ints) -> Ints:
+def _previous_by_author(author: Ints) -> Ints:
     """int32 [T]: the author's tweet before, -1 if there is none."""
     order = np.argsort(author, kind="stable").astype(np.int32)
     out = np.full(author.size, -1, np.int32)
@@ -150,7 +201,7 @@ def previous_by_author(author: Ints) -> Ints:
     return out
 
 
-def pools_at(state: PolicyState, time_h: Doubles, public: Bools, hour: float) -> tuple[Ints, Ints]:
+def _pools_at(state: PolicyState, time_h: Doubles, public: Bools, hour: float) -> tuple[Ints, Ints]:
     """(popular, public) int32: tweets of the window before the hour begins."""
     low, high = np.searchsorted(time_h, (hour - WINDOW_H, hour))
     recent = (low + np.flatnonzero(public[low:high])).astype(np.int32)

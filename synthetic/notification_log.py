@@ -20,20 +20,19 @@ import numpy as np
 from funnel.core.actions import ACTION_CODE, PUBLIC_ACTIONS, PUSH_ACTION_CODE
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from funnel.core.rng import key, uniform
-from funnel.core.tables import BLOCK, MUTE, RECOMMENDED, RETWEET
+from funnel.core.tables import BLOCK, MUTE, RECOMMENDED
 from funnel.core.world import WorldTables
 from synthetic.clock import moments
 from synthetic.log import (
     LAST_MOMENT_H,
     WINDOW_H,
+    Town,
     bar_authors,
     count_public,
     fresh_state,
-    pools_at,
-    previous_by_author,
+    pages_at,
 )
 from synthetic.notifying import DISLIKE, ENGAGE, OPEN, TURN_OFF, NotificationModel
-from synthetic.pages import fill_pages
 
 _ARMS = 3
 _SPREAD = 6.0  # standard deviations above the mean for which the memory of what was considered is long enough
@@ -72,7 +71,7 @@ def choose_notifications(
     rng: np.random.Generator,
 ) -> Sent:
     """What the policy sends over the world's time if nobody turns notifications off; off: who has them off already."""
-    users, tweets, end_h = tables.table("users"), tables.table("tweets"), tables.meta.end_h
+    users, end_h = tables.table("users"), tables.meta.end_h
     reached = ~users["suspended"]
     reached[off] = False
     targets = np.flatnonzero(reached).astype(np.int32)
@@ -81,40 +80,16 @@ def choose_notifications(
     viewer = targets[rng.integers(0, max(targets.size, 1), count)]
     seen = per_user_day * WINDOW_H / 24.0  # in a window
     memory = _ARMS * int(np.ceil(seen + _SPREAD * np.sqrt(seen) + 1.0))
-    previous, following = previous_by_author(tweets["author"]), tables.following
-    state = fresh_state(reached.size, previous.size, memory)
-    # A kernel that updates its arguments takes all of them writable.
-    author, written_h, suspended = np.array(tweets["author"]), np.array(tweets["time_h"]), np.array(users["suspended"])
-    public = ~(users["protected"] | users["suspended"])[author] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
+    town, arms = Town.of(tables), [int(share > 0.0) for share in arm_shares]
+    state = fresh_state(reached.size, town.author.size, memory)
     engaged, barred = _public_engagements(tables), _barring_feedback(tables)
     parts: list[Sent] = []
     for hour in range(int(np.ceil(end_h))):
         low, high = np.searchsorted(time_h, (hour, hour + 1))
         count_public(state, *_during(engaged, hour - 1.0, hour))
         bar_authors(state, *_during(barred, -np.inf if hour == 0 else hour - 1.0, hour), reached.size)
-        pages = fill_pages(
-            viewer[low:high],
-            time_h[low:high],
-            np.arange(low, high) + 1,  # 0 stands for "no moment yet" in `mark`
-            author,
-            written_h,
-            previous,
-            following.offsets,
-            following.targets,
-            following.time_h,
-            suspended,
-            *pools_at(state, written_h, public, hour),
-            state.barred,
-            state.has_barred,
-            (np.array(arm_shares) > 0.0).astype(np.int64),
-            WINDOW_H,
-            np.uint64(key(seed, "notifications")),
-            state.newest,
-            state.written,
-            state.shown,
-            state.shown_count,
-            state.mark,
-        )
+        asked = viewer[low:high], time_h[low:high], np.arange(low, high) + 1
+        pages = pages_at(state, town, *asked, float(hour), arms=arms, state_key=key(seed, "notifications"))
         parts.append(_one_of(pages, viewer[low:high], time_h[low:high], int(low), np.array(arm_shares), seed))
     return Sent(*map(np.concatenate, zip(*parts, strict=True)))
 

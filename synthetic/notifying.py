@@ -164,13 +164,9 @@ def night_at(now_h: Doubles) -> Floats:
 
 def allowed_at(tables: WorldTables, viewer: Array, now_h: Doubles) -> Bools:
     """bool [n]: whether the viewer's recommended notifications are on just before each moment."""
-    changes = tables.index("notification_setting", "viewer")
-    who = np.asarray(viewer, np.int64)
-    made = changes.count(who, now_h)
-    out = np.ones(who.size, np.bool_)
-    some = made > 0
-    last = changes.row[changes.offsets[who[some]] + made[some] - 1]
-    out[some] = tables.table("notification_settings")["allowed"][last]
+    last = tables.index("notification_setting", "viewer").last_row(np.asarray(viewer, np.int64), now_h)
+    out = np.ones(last.size, np.bool_)
+    out[last >= 0] = tables.table("notification_settings")["allowed"][last[last >= 0]]
     return out
 
 

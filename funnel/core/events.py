@@ -104,6 +104,14 @@ class EventIndex:
         """float64 [n]: time of the newest event before each moment, -inf if there is none."""
         return last_before(self.offsets, self.time_h, slots, self._seen(now_h))
 
+    def last_row(self, slots: Longs, now_h: Doubles) -> Longs:
+        """int64 [n]: `row` of the newest event before each moment, -1 if there is none."""
+        before = self.count(slots, now_h)
+        found = np.full(before.size, -1, np.int64)
+        some = np.flatnonzero(before)
+        found[some] = self.row[self.offsets[slots[some]] + before[some] - 1]
+        return found
+
     def _seen(self, now_h: Doubles) -> Doubles:
         return np.minimum(now_h, self.horizon_h)
 

@@ -79,12 +79,9 @@ def notification_open_rate(requests: Requests) -> Floats:
 def notifications_allowed(requests: Requests) -> Bools:
     """The viewer has recommended notifications on: the last setting before the request says so, or there is none."""
     index = requests.view.events("notification_setting", by="viewer")
-    viewer = requests.viewer.astype(np.int64)
-    made = index.count(viewer, requests.now_h)
-    allowed = np.ones(viewer.size, np.bool_)
-    some = np.flatnonzero(made)
-    last = index.row[index.offsets[viewer[some]] + made[some] - 1]
-    allowed[some] = requests.view.notification_settings["allowed"][last]
+    last = index.last_row(requests.viewer.astype(np.int64), requests.now_h)
+    allowed = np.ones(last.size, np.bool_)
+    allowed[last >= 0] = requests.view.notification_settings["allowed"][last[last >= 0]]
     return allowed
 
 

@@ -46,6 +46,10 @@ def test_last_is_the_newest_event_strictly_before(events: list[tuple[int, int]])
     slots, now_h = _questions()
     expected = [max([*time_h[(keys == s) & (time_h < t)].tolist(), -np.inf]) for s, t in zip(slots, now_h, strict=True)]
     assert index.last_h(slots, now_h).tolist() == expected
+    rows = index.last_row(slots, now_h)  # events stand in the order of time, those of one moment in that of the table
+    for row, slot, moment in zip(rows.tolist(), slots.tolist(), now_h.tolist(), strict=True):
+        earlier = np.flatnonzero((keys == slot) & (time_h < moment))
+        assert row == (earlier.max() if earlier.size else -1)
 
 
 @given(events=TIMES, half_life_h=st.sampled_from([0.5, 4.0, 24.0]))
@@ -87,6 +91,7 @@ def test_nothing_is_known_of_a_slot_that_does_not_exist() -> None:
     nowhere, now = np.array([-1]), np.array([6.0])
     assert index.count(nowhere, now).tolist() == [0]
     assert index.last_h(nowhere, now).tolist() == [-np.inf]
+    assert index.last_row(nowhere, now).tolist() == [-1]
     assert index.decayed(nowhere, now, half_life_h=1.0).tolist() == [0.0]
 
 
