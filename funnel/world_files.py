@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from funnel.core.arrays import Array, Longs
+from funnel.core.arrays import Array, Longs, mapped
 from funnel.core.errors import DataError
 from funnel.core.tables import TABLES
 from funnel.core.world import WorldData, WorldMeta
@@ -196,8 +196,7 @@ def remove(folder: Path) -> None:
 def _mapped(folder: Path, key: str) -> Array:
     path = folder / "columns" / f"{key}.npy"
     try:
-        # As a plain array: memmap's own slicing is slow, and the mapping lives on as its base.
-        return np.asarray(np.load(path, mmap_mode="r"))
+        return mapped(path)
     except (OSError, ValueError) as error:
         if path.exists() and path.stat().st_size:
             with suppress(OSError, ValueError):

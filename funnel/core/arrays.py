@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,8 @@ Ints: TypeAlias = NDArray[np.int32]
 Longs: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
+
+_HEADERS = threading.Lock()
 
 
 def distinct(values: Array) -> Array:
@@ -26,3 +30,18 @@ def frozen(values: Array) -> Array:
     view = values.view()
     view.flags.writeable = False
     return view
+
+
+def mapped(path: Path) -> Array:
+    """The array of a `.npy` file, opened without being read; threads may open files at once.
+
+    NumPy parses the header as a Python literal, and CPython 3.11 counts the depth of syntax trees per interpreter
+    instead of per thread: two threads that parse at once end, rarely, in a SystemError ("AST constructor
+    recursion depth mismatch"). Hence one header at a time. A plain array is returned, because memmap's own slicing is
+    slow and kernels take plain read-only arrays as they are; the mapping lives on as its base.
+
+    Raises:
+        OSError, ValueError, EOFError: there is no such file, or it is none, or it is truncated.
+    """
+    with _HEADERS:
+        return np.asarray(np.load(path, mmap_mode="r"))

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 import numpy as np
 
 from funnel.core.actions import ACTION_CODE, ACTION_NAMES, PUBLIC_ACTIONS, PUSH_ACTION_CODE
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs, frozen
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs, frozen, mapped
 from funnel.core.errors import ContractError, NotFittedError, nearest
 from funnel.core.events import Adjacency, EventIndex
 from funnel.core.kernels.grouping import pair_keys
@@ -337,8 +337,7 @@ class WorldTables:
         if not all(file.exists() for file in files.values()):
             return None
         try:
-            # As plain arrays: memmap's own slicing is slow, and kernels take plain read-only arrays as they are.
-            parts: dict[str, Any] = {part: np.asarray(np.load(file, mmap_mode="r")) for part, file in files.items()}
+            parts: dict[str, Any] = {part: mapped(file) for part, file in files.items()}
             return EventIndex(**parts)
         except (OSError, ValueError, EOFError):
             return None  # truncated: it is built and written anew
