@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.arrays import Array, Bools, Doubles, Longs
+from funnel.core.arrays import Doubles, Longs
 from funnel.core.products import TIMELINE
 from funnel.metrics.exposure import exposures
 from funnel.metrics.metric import Statistic, metric
 from funnel.metrics.outcome import Outcome
+from funnel.metrics.page import first_copy
 from funnel.metrics.scene import Scene
 
 _CHANCE = "measured: preset `random`"
@@ -24,8 +25,7 @@ _CHANCE = "measured: preset `random`"
 )  # fmt: skip
 def authors(outcome: Outcome, scene: Scene) -> Doubles:
     """Different authors per tweet of the page."""
-    first = _first(outcome, outcome.page["author"])
-    return outcome.mean(first)
+    return outcome.mean(outcome.first(outcome.page["author"]))
 
 
 @metric(
@@ -79,7 +79,7 @@ def serendipity(outcome: Outcome, scene: Scene) -> Doubles:
     assert topic is not None
     usual = topic[outcome.page["tweet"]] == scene.group[outcome.viewers[outcome.request]]
     unexpected = ~outcome.page["in_network"] & ~usual
-    return outcome.total(outcome.page["expected.favorite"] * unexpected)
+    return outcome.total(outcome.page["expected.favorite"] * unexpected * first_copy(outcome, scene))
 
 
 @metric(
@@ -95,15 +95,6 @@ def coverage(outcome: Outcome, scene: Scene) -> Statistic:
         return covered
 
     return statistic
-
-
-def _first(outcome: Outcome, key: Array) -> Bools:
-    """bool [n]: whether no tweet above it on the page has the same key."""
-    order = np.lexsort((outcome.place, key, outcome.request))
-    ordered, request = key[order], outcome.request[order]
-    first = np.ones(order.size, np.bool_)
-    first[order[1:]] = (ordered[1:] != ordered[:-1]) | (request[1:] != request[:-1])
-    return first
 
 
 def _topic_counts(outcome: Outcome, scene: Scene) -> tuple[Longs, Longs]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from funnel.core.arrays import Array, Doubles, Ints, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Ints, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.products import TIMELINE
@@ -103,6 +103,14 @@ class Outcome:
         """float64 [R]: means of values [n] over each page; NaN for an empty one."""
         with np.errstate(invalid="ignore"):
             return np.where(self.counts > 0, self.total(values) / self.counts, np.nan)
+
+    def first(self, key: Array) -> Bools:
+        """bool [n]: whether no tweet above it on the page has the same key [n]."""
+        order = np.lexsort((self.place, key, self.request))
+        ordered, request = key[order], self.request[order]
+        first = np.ones(order.size, np.bool_)
+        first[order[1:]] = (ordered[1:] != ordered[:-1]) | (request[1:] != request[:-1])
+        return first
 
     def of_viewers(self, rows: Longs) -> Outcome:
         """The requests in some rows, int64, in that order; the wall clock is left out."""

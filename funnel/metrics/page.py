@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from funnel.core.arrays import Array, Doubles
+from funnel.core.arrays import Array, Bools, Doubles
 from funnel.core.products import TIMELINE
 from funnel.metrics.metric import metric
 from funnel.metrics.outcome import Outcome
@@ -18,11 +18,11 @@ _CHANCE, _BEST = "measured: preset `random`", "measured: preset `oracle`"
 
 @metric("page.value", unit="value", better="higher", chance=_CHANCE, ceiling=_BEST, source=_README, needs=("truth",))
 def value(outcome: Outcome, scene: Scene) -> Doubles:
-    """Expected value of the page: Σ over its tweets of Σ weight × true probability of each action at that place.
+    """Expected value of the page: Σ over its posts of Σ weight × true probability of each action at that place.
 
-    A post of which two copies are there counts twice, unlike in `funnel attribute`.
+    Of a post that is there twice, as a tweet and as somebody's retweet of it, the upper copy counts.
     """
-    return outcome.total(scene.value(actions(outcome, scene, "expected")))
+    return outcome.total(scene.value(actions(outcome, scene, "expected")) * first_copy(outcome, scene))
 
 
 @metric(
@@ -31,7 +31,7 @@ def value(outcome: Outcome, scene: Scene) -> Doubles:
 )  # fmt: skip
 def value_realised(outcome: Outcome, scene: Scene) -> Doubles:
     """The same sum over one draw of what viewers did; its mean is that of `page.value`, its noise is not."""
-    return outcome.total(scene.value(actions(outcome, scene, "did")))
+    return outcome.total(scene.value(actions(outcome, scene, "did")) * first_copy(outcome, scene))
 
 
 @metric(
@@ -40,9 +40,10 @@ def value_realised(outcome: Outcome, scene: Scene) -> Doubles:
     source="evaluation per action as in arXiv:2004.13715", needs=("truth",), each="action",
 )  # fmt: skip
 def engagement(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:
-    """Expected number of tweets on the page to which the viewer does it."""
+    """Expected number of posts on the page to which the viewer does it."""
     positive = [action.name for action in scene.product.actions if not action.negative and action.name != "dwell"]
-    return {name: outcome.total(outcome.page[f"expected.{name}"]) for name in positive}
+    once = first_copy(outcome, scene)
+    return {name: outcome.total(outcome.page[f"expected.{name}"] * once) for name in positive}
 
 
 @metric(
@@ -51,8 +52,8 @@ def engagement(outcome: Outcome, scene: Scene) -> dict[str, Doubles]:
     products=(TIMELINE,),
 )  # fmt: skip
 def dwell(outcome: Outcome, scene: Scene) -> Doubles:
-    """Expected number of tweets on the page on which the viewer stays two seconds or more."""
-    return outcome.total(outcome.page["expected.dwell"])
+    """Expected number of posts on the page on which the viewer stays two seconds or more."""
+    return outcome.total(outcome.page["expected.dwell"] * first_copy(outcome, scene))
 
 
 @metric(
@@ -64,7 +65,8 @@ def negative(outcome: Outcome, scene: Scene) -> Doubles:
     # The product's negative actions; what presupposes another one is counted with that. Of a notification: wiped away,
     # disliked, or notifications turned off.
     named = [action.name for action in scene.product.actions if action.negative and action.within is None]
-    return outcome.total(np.sum([outcome.page[f"expected.{name}"] for name in named], axis=0))
+    expected = np.sum([outcome.page[f"expected.{name}"] for name in named], axis=0)
+    return outcome.total(expected * first_copy(outcome, scene))
 
 
 @metric(
@@ -148,6 +150,11 @@ def later_hits(outcome: Outcome, scene: Scene) -> Doubles:
 def later_listed(outcome: Outcome, scene: Scene) -> Doubles:
     """Tweets that were there at the moment and that the viewer engaged with later."""
     return outcome.per_viewer["listed.later"].astype(np.float64)
+
+
+def first_copy(outcome: Outcome, scene: Scene) -> Bools:
+    """bool [n]: whether no tweet above it on the page shows the same post: nobody likes a post twice."""
+    return outcome.first(scene.original[outcome.page["tweet"]])
 
 
 def actions(outcome: Outcome, scene: Scene, what: str) -> Array:

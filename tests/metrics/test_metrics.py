@@ -58,6 +58,22 @@ def test_the_value_of_a_page_is_the_weighted_sum_of_true_probabilities(
     assert measures.viewers["page.value"][3] == pytest.approx(by_hand, rel=1e-5)
 
 
+def test_a_post_that_is_there_twice_counts_once(judge: Judge, outcome: Outcome) -> None:
+    scene = judge.scene
+    retweet = int(np.flatnonzero(scene.original != np.arange(scene.original.size))[0])
+    post = int(scene.original[retweet])
+    other = next(tweet for tweet in range(100) if scene.original[tweet] not in (post, retweet))
+    pages = pages_of([retweet, other, post], [post, other], [retweet, other], [post], [], scene=scene, base=outcome)
+    pages.page["satisfaction"] = np.zeros(pages.page["tweet"].size)  # type: ignore[index]
+    for name in scene.product.action_names:
+        pages.page[f"expected.{name}"] = np.full(pages.page["tweet"].size, 0.25)  # type: ignore[index]
+        pages.page[f"did.{name}"] = np.ones(pages.page["tweet"].size, np.bool_)  # type: ignore[index]
+    found = measure(pages, scene, ["page.value", "page.value_realised", "page.engagement", "page.negative"])
+    for name, values in found.viewers.items():
+        np.testing.assert_allclose(values / values[3], [2, 2, 2, 1, 0], err_msg=name)
+    assert len(found.viewers) > 10
+
+
 def test_realised_value_is_expected_value_on_average() -> None:
     # 60 draws for 40 viewers: the mean of all is within 4 standard errors of what was expected.
     scene = Scene(tiny(), weights={"favorite": 1.0, "dwell": 0.5})
