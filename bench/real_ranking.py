@@ -4,11 +4,11 @@
                                  [--tune] [--json] [--document]
 
 Test AUC by task, mean and standard deviation over seeds, and processor seconds of one pass over the training rows on
-one thread. All networks see the same rows in the same order, by the same optimiser, and have embeddings and
-hidden layers of the same widths; each has its own learning rate, rows a step and passes (one or two), chosen on the
-validation slice, where --tune tries them all; it never reads the test. The MaskNet and the MLP answer all tasks at once; torch-rechub's
-networks answer one, so there is one for each of `COMPARED`. Wants `pip install 'funnel[bench]'` and the raw data
-($FUNNEL_DATA).
+one thread. All networks see the same rows in the same order, by the same optimiser, and have embeddings and hidden
+layers of the same widths; each has its own learning rate, rows a step and passes (one or two), chosen on the
+validation slice, where --tune tries them all; it never reads the test. The MaskNet and the MLP answer all tasks at
+once; torch-rechub's networks answer one, so there is one for each of `COMPARED`. Wants `pip install 'funnel[bench]'`
+and the raw data ($FUNNEL_DATA).
 
 Every (model, seed) that is finished is kept in $FUNNEL_HOME/bench and not trained again (--again does). --document
 writes the tables of docs/real_data_results.md.
