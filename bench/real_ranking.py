@@ -4,10 +4,11 @@
                                  [--tune] [--json] [--document]
 
 Test AUC by task, mean and standard deviation over seeds, and processor seconds of one pass over the training rows on
-one thread. All networks see the same rows in the same order, by the same optimiser, and have embeddings and
-hidden layers of the same widths; each has its own learning rate and makes one pass or two, chosen on the validation
-slice by --tune, which never reads the test. The MaskNet and the MLP answer all tasks at once; torch-rechub's networks
-answer one, so there is one for each of `COMPARED`. Wants `pip install 'funnel[bench]'` and the raw data ($FUNNEL_DATA).
+one thread. All networks see the same rows in the same order, by the same optimiser, and have embeddings and hidden
+layers of the same widths; each has its own learning rate, rows a step and passes (one or two), chosen on the
+validation slice, where --tune tries them all; it never reads the test. The MaskNet and the MLP answer all tasks at
+once; torch-rechub's networks answer one, so there is one for each of `COMPARED`. Wants `pip install 'funnel[bench]'`
+and the raw data ($FUNNEL_DATA).
 
 Every (model, seed) that is finished is kept in $FUNNEL_HOME/bench and not trained again (--again does). --document
 writes the tables of docs/real_data_results.md.
@@ -19,7 +20,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from itertools import product
 from time import process_time
 from typing import Any
 
@@ -41,14 +43,16 @@ from heavy_ranker.network import multitask_loss
 ROWS_AT_ONCE = 8192
 RAMP_STEPS = 20
 COMPARED = {KUAIRAND: ("is_click", "long_view"), MOVIELENS: ("liked",)}
-RATES = (1e-3, 3e-3)
+RATES = (5e-4, 1e-3, 3e-3)
+BATCHES = (256, 1024)
+PASSES = (1, 2)
 # KuaiRand's were chosen on the validation slice; MovieLens has the same for all networks, chosen without one.
 CHOSEN: dict[str, dict[str, Settings]] = {
     KUAIRAND: {
-        "masknet": Settings(3e-3, epochs=1, left=0.5),
-        "mlp": Settings(3e-3, epochs=2),
-        "deepfm": Settings(1e-3, epochs=1, left=0.5),
-        "dcn_v2": Settings(1e-3, epochs=1, left=0.5),
+        "masknet": Settings(1e-3, epochs=1, batch_size=256, left=0.5),
+        "mlp": Settings(3e-3, epochs=1, batch_size=256, left=0.5),
+        "deepfm": Settings(5e-4, epochs=1, batch_size=256, left=0.5),
+        "dcn_v2": Settings(5e-4, epochs=1, batch_size=256, left=0.5),
     },
     MOVIELENS: {model: Settings(3e-3, epochs=2) for model in MODELS},
 }
@@ -119,20 +123,22 @@ def scored(
     return row
 
 
-def tune(name: str, models: Sequence[str], progress: Progress) -> list[Row]:
-    """Validation AUC of each model by learning rate and passes (one that ends at half the rate, or two)."""
+def tune(name: str, models: Sequence[str], seeds: Sequence[int], *, again: bool, progress: Progress) -> list[Row]:
+    """Validation AUC of each model, a mean over seeds, by rows a step, passes (one that ends at half the rate, or two
+    that end at 0) and learning rate."""
     fields, rows = tables(name, tuning=True), []
-    for model in models:
-        for epochs in (1, 2):
-            for rate in RATES:
-                settings = replace(CHOSEN[name][model], rate=rate, epochs=epochs, left=0.5 if epochs == 1 else 0.0)
-                key = f"tune.{name}.{model}.{rate:g}.{epochs}"
-                row = kept("ranking", key)
-                if row is None or row["settings"] != asdict(settings):
-                    row = scored(name, model, fields, settings, seed=0, tuning=True, progress=progress)
-                    write("ranking", key, row)
-                rows.append({"model": model, "rate": rate, "epochs": epochs,
-                             **{task: row["auc"][task] for task in COMPARED[name]}})  # fmt: skip
+    for model, batch_size, epochs, rate in product(models, BATCHES, PASSES, RATES):
+        settings = Settings(rate, epochs=epochs, batch_size=batch_size, left=0.5 if epochs == 1 else 0.0)
+        found = []
+        for seed in seeds:
+            key = f"tune.{name}.{model}.{batch_size}.{epochs}.{rate:g}.{seed}"
+            row = None if again else kept("ranking", key)
+            if row is None or row["settings"] != asdict(settings):
+                row = scored(name, model, fields, settings, seed=seed, tuning=True, progress=progress)
+                write("ranking", key, row)
+            found.append(row)
+        means = {task: float(np.mean([row["auc"][task] for row in found])) for task in COMPARED[name]}
+        rows.append({"model": model, "batch": batch_size, "epochs": epochs, "rate": rate, **means})
     return rows
 
 
@@ -169,7 +175,7 @@ def table(name: str, rows: Sequence[Row]) -> str:
     """Markdown: AUC by task."""
     tasks = [key.removeprefix("auc.") for key in rows[0] if key.startswith("auc.") and not key.endswith(".sd")]
     lines = [
-        "| model | " + " | ".join(tasks) + " | rate, passes | s a pass |",
+        "| model | " + " | ".join(tasks) + " | rate, passes, rows a step | s a pass |",
         "|---" * (len(tasks) + 3) + "|",
     ]
     for row in rows:
@@ -179,7 +185,9 @@ def table(name: str, rows: Sequence[Row]) -> str:
         settings = row["settings"]
         took = f"{row['epoch_processor_s']:.1f}" + (f" for {row['networks']}" if row["networks"] > 1 else "")
         lines.append(
-            f"| {row['model']} | " + " | ".join(cells) + f" | {settings['rate']:g}, {settings['epochs']} | {took} |"
+            f"| {row['model']} | "
+            + " | ".join(cells)
+            + f" | {settings['rate']:g}, {settings['epochs']}, {settings['batch_size']} | {took} |"
         )
     for model, known in REFERENCE[name].items():
         cells = [f"{known[task]:.3f}" if task in known else "" for task in tasks]
@@ -193,7 +201,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", choices=tuple(COMPARED), default=list(COMPARED), dest="sets")
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--tune", action="store_true", help="learning rates and passes on the validation slice")
+    parser.add_argument("--tune", action="store_true", help="rates, passes and rows a step on the validation slice")
     parser.add_argument("--again", action="store_true", help="train even what is kept")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--document", action="store_true", help="write docs/real_data_results.md")
@@ -201,7 +209,7 @@ def main() -> None:
     progress, found = TerminalProgress(), {}
     for name in asked.sets:
         if asked.tune:
-            found[name] = tune(name, asked.model, progress)
+            found[name] = tune(name, asked.model, asked.seeds, again=asked.again, progress=progress)
         else:
             found[name] = measure(name, asked.model, asked.seeds, again=asked.again, progress=progress)
             if asked.document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from bench import real_ranking
 from bench.real_networks import MODELS, Settings
-from bench.real_tables import KUAIRAND_LABELS, LOGS, OF_USERS, OF_VIDEOS, Fields, kuairand, movielens
+from bench.real_tables import KUAIRAND, KUAIRAND_LABELS, LOGS, OF_USERS, OF_VIDEOS, Fields, kuairand, movielens
 from funnel.learn.metrics import auc
 
 LEAKS = ("play_time_ms", "watch_ratio", "finish", "like", "long_watch", "is_positive", "profile_stay_time",
@@ -117,11 +118,34 @@ def test_what_is_finished_is_not_trained_again(tmp_path: Path, monkeypatch: pyte
         real_ranking.measure("kuairand-pure-2w", ["mlp"], [0], again=False, progress=progress)
 
 
+def test_settings_are_tried_on_the_validation_slice_and_averaged_over_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUNNEL_HOME", str(tmp_path))
+    monkeypatch.setattr(real_ranking, "tables", lambda *_, **__: planted(512))
+    tried = []
+
+    def scored(
+        name: str, model: str, fields: Fields, settings: Settings, *, seed: int, tuning: bool, **_: object
+    ) -> real_ranking.Row:
+        assert tuning
+        tried.append(seed)
+        found = dict.fromkeys(("is_click", "long_view"), settings.rate + 0.1 * seed)
+        return {"settings": asdict(settings), "auc": found}
+
+    monkeypatch.setattr(real_ranking, "scored", scored)
+    for _ in range(2):  # what is finished is not tried again
+        rows = real_ranking.tune(KUAIRAND, ["mlp"], [0, 1], again=False, progress=real_ranking.SILENT)
+    assert len(rows) == len(real_ranking.BATCHES) * len(real_ranking.PASSES) * len(real_ranking.RATES)
+    assert len(tried) == 2 * len(rows)
+    assert all(row["is_click"] == pytest.approx(row["rate"] + 0.05) for row in rows)  # the mean of + 0 and + 0.1
+
+
 def test_the_table_shows_spread_and_reference() -> None:
     rows = [real_ranking._over_seeds("masknet", [
-        {"settings": {"rate": 0.001, "epochs": 1}, "networks": 1, "epoch_processor_s": 2.0,
+        {"settings": {"rate": 0.001, "epochs": 1, "batch_size": 256}, "networks": 1, "epoch_processor_s": 2.0,
          "auc": {"is_click": value}, "rce": {"is_click": 1.0}} for value in (0.73, 0.74)
     ])]  # fmt: skip
     lines = real_ranking.table("kuairand-pure-2w", rows).splitlines()
-    assert lines[2] == "| masknet | 0.7350 ± 0.0071 | 0.001, 1 | 2.0 |"  # sd of two: 0.01 / √2
+    assert lines[2] == "| masknet | 0.7350 ± 0.0071 | 0.001, 1, 256 | 2.0 |"  # sd of two: 0.01 / √2
     assert lines[3].startswith("| reference MLP 128-64 | 0.734 |")
