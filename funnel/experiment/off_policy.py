@@ -228,10 +228,8 @@ def _check_overlap(label: str, sample_size: float, share: float, logged: LoggedC
         what = f"lets nothing through on any of {pages:,} logged {logged.product.pages}: it has no overlap with the log"
         raise ConfigError(f"off-policy {label}", what)
     if sample_size < LEAST_SAMPLE:
-        what = (
-            f"chooses on {share:.1%} of {pages:,} logged {logged.product.pages} and agrees with the log so seldom that "
-        )
-        what += f"the effective sample size is {sample_size:.1f}, below {LEAST_SAMPLE:.0f}"
+        what = f"chooses on {share:.1%} of {pages:,} logged {logged.product.pages} and agrees with the log so seldom "
+        what += f"that the effective sample size is {sample_size:.1f}, below {LEAST_SAMPLE:.0f}"
         raise ConfigError(f"off-policy {label}", f"{what} — take a world with a longer log, or ask one scorer alone")
 
 
@@ -243,10 +241,8 @@ def support_share(policy: Policy, logged: LoggedChoices, *, seed: int = 0) -> fl
     sent: list[tuple[int, float]] = []
     for entry in logged.place[::step]:
         now_h = float(log["time_h"][entry])
-        page = funnel.run_batch(
-            Requests.of([log["viewer"][entry]], now_h, view.at(now_h), seed=seed), detail=False
-        ).page
-        sent += [(int(tweet), now_h) for tweet in page["tweet"]]
+        asked = Requests.of([log["viewer"][entry]], now_h, view.at(now_h), seed=seed)
+        sent += [(int(tweet), now_h) for tweet in funnel.run_batch(asked, detail=False).page["tweet"]]
     if not sent:
         return None
     tweet, now = np.array([one[0] for one in sent], np.int32), np.array([one[1] for one in sent])
