@@ -28,15 +28,15 @@ from pathlib import Path
 import numpy as np
 
 from funnel import __version__
-from funnel.core.arrays import Array, Ints
-from funnel.core.batch import Requests
+from funnel.core.arrays import Array, Bools, Ints
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.products import PRODUCTS, PUSH, TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Learned, Taught
+from funnel.core.stage import BatchJob, Filter, Learned, Taught
 from funnel.core.tables import SERVED, TABLES, TWEET_KINDS
 from funnel.core.world import Future, FutureOfProducts, PlatformView, WorldTables
-from funnel.features import hydrate
+from funnel.features import FEATURES, hydrate
 from funnel.pipeline import Funnel
 from funnel.store import (
     load_arrays,
@@ -301,6 +301,7 @@ class _Loop:
         view = PlatformView(self.world, now_h, assets=service.funnel.assets)
         kind = (_KIND,) if "kind" in TABLES[service.product.shown].columns else ()
         parts: list[dict[str, Array]] = []
+        viewers = viewers[reachable(service.funnel, Requests.of(viewers, now_h, view, seed=self.seed))]
         for begin in range(0, max(viewers.size, 1), self.size):
             requests = Requests.of(viewers[begin : begin + self.size], now_h, view, seed=self.seed)
             page = service.funnel.run_batch(requests, detail=False).page
@@ -365,6 +366,27 @@ class _Loop:
             partial.rename(folder)
 
 
+def reachable(funnel: Funnel, requests: Requests) -> Bools:
+    """bool [R]: for whom anything can come through; False where a filter that asks of the request alone says no.
+
+    Such a filter says the same of all candidates of a request (a cap, quiet hours, notifications turned off), so that
+    its page stays empty whatever is retrieved: nothing need be.
+    """
+    found = np.ones(len(requests), np.bool_)
+    asking = [slot.part for slot in funnel.stages if isinstance(slot.part, Filter) and not slot.part.list_wise]
+    asking = [part for part in asking if part.needs and all(_of_request(name) for name in part.needs)]
+    if not asking or not requests.view.tweets["author"].size:
+        return found
+    any_tweet = CandidateBatch.of(requests, np.ones(len(requests)), tweet=np.zeros(len(requests), np.int32))
+    for part in asking:
+        found &= part.keep(hydrate(any_tweet, part.needs))
+    return found
+
+
+def _of_request(name: str) -> bool:
+    return name in FEATURES and FEATURES[name].per_request
+
+
 def _restore_models(funnel: Funnel, path: Path) -> None:
     learnt, _ = load_arrays(path)
     for slot in funnel.stages:
@@ -411,7 +433,9 @@ def _metrics(day: int, service: _Service, world: WorldTables, grown: _Grown, pag
     if service.product is TIMELINE:
         row |= {"timelines": int((shown["position"] == 0).sum()) if shown else 0}
     else:
+        opened = float(actions[service.product.action_code["oonc"]]) / world.meta.viewer_count
         row |= {"product": service.product.name, **_of_notifications(service, world, grown, shown)}
+        row |= {"opened_per_viewer": opened}
     row |= {
         "viewers": int(np.unique(shown["viewer"]).size) if shown else 0,
         "impressions": int(count),

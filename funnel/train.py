@@ -173,7 +173,8 @@ class _Trainer:
             return
         started = perf_counter()
         view = self._view(self.until_h, self.funnel.assets)
-        distil(slot, stage, stages, view, seed=self.seed, progress=self.progress)
+        if not distil(slot, stage, stages, view, seed=self.seed, progress=self.progress):
+            raise DataError(slot.name, "has no lessons — the stages before it let no candidate through on the last day")
         self.report.seconds[slot.name] = perf_counter() - started
         self._remember(slot, key, stage.state())
 
@@ -213,8 +214,11 @@ class _Trainer:
 
 def distil(
     slot: Slot, stage: Taught, stages: Sequence[Slot], view: PlatformView, *, seed: int, progress: Progress = SILENT
-) -> None:
-    """Teach a stage what its `teachers` say of the candidates of requests on the last day before the view's moment."""
+) -> bool:
+    """Teach a stage what its `teachers` say of the candidates of requests on the last day before the view's moment.
+
+    Whether there were any: the stages before it may let nothing through, and then it knows what it knew.
+    """
     requests = _lessons(view, stage.lessons, seed)
     parts = []
     with progress.bar(f"lessons of {slot.name}", len(requests)) as bar:
@@ -226,7 +230,9 @@ def distil(
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].names}
     counts = np.concatenate([part.counts for part in parts])
     batch = CandidateBatch.of(requests, counts, **{name: columns[name] for name in columns if name != VALUE})
-    stage.teach(batch, columns[VALUE], seed=seed, progress=progress)
+    if len(batch):
+        stage.teach(batch, columns[VALUE], seed=seed, progress=progress)
+    return len(batch) > 0
 
 
 def _lessons(view: PlatformView, count: int, seed: int) -> Requests:

@@ -21,6 +21,7 @@ NUMBERS = {
         "decisions",
         "sent_share",
         "per_viewer",
+        "opened_per_viewer",
         "opt_outs",
         "expected_opt_outs",
         "opted_out_share",

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from funnel.cli import main
 from funnel.compose import load_funnel
 from funnel.core.arrays import Array, Floats
-from funnel.core.batch import CandidateBatch
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError, NotFittedError
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import STRICT, Learned, Scorer, Taught
@@ -24,6 +24,7 @@ from funnel.experiment.lived import later_half
 from funnel.loop import LoopRun, by_product, loop_to
 from funnel.report_html.days import days_page, figure, open_days
 from funnel.store import load_arrays
+from funnel.trace import BatchTrace
 from funnel.world import World
 
 HERE = "tests.funnel.test_both_products"
@@ -148,6 +149,13 @@ def test_both_products_learn_again_from_what_both_have_logged(run: LoopRun) -> N
     assert means[1] != means[0] > 0
 
 
+def test_a_stage_that_nothing_reaches_cannot_be_taught(tmp_path: Path) -> None:
+    """Before a cap of none a day there are lessons, behind it there are not."""
+    (tmp_path / "push.yaml").write_text(PUSH.replace("per_day: 3", "per_day: 0"), encoding="utf-8")
+    with pytest.raises(DataError, match="echo: has no lessons"):
+        load_funnel(str(tmp_path / "push.yaml"), World.load("tiny")).ensure_trained()
+
+
 def test_days_of_both_that_go_on_end_with_the_same_bytes(run: LoopRun, tmp_path: Path) -> None:
     """The second day from the first one's folder alone, with what both had learnt."""
     shutil.copytree(run.path, tmp_path / "cut")
@@ -231,6 +239,33 @@ def test_a_run_without_a_finished_day_or_of_a_newer_version_has_no_report(run: L
     with pytest.raises(ConfigError, match="no finished day"):
         open_days(tmp_path / "run")
     assert open_days(tmp_path) is None
+
+
+def test_whom_nothing_can_reach_is_not_retrieved_for_and_the_days_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cap says no before any candidate is there: the files are those of a loop that retrieves for everybody."""
+    text = re.sub("  - {use.*\n", "", PUSH).replace("  - own_tweets\n", "  - own_tweets\n  - popularity_value\n")
+    (tmp_path / "push.yaml").write_text(text.replace("per_day: 3", "per_day: 1"), encoding="utf-8")
+    served: dict[str, int] = {"all": 0, "some": 0}
+
+    def days(name: str) -> Path:
+        funnel = load_funnel(str(tmp_path / "push.yaml"), World.load("tiny"))
+        run_batch = funnel.run_batch
+
+        def counted(requests: Requests, *, detail: bool) -> BatchTrace:
+            served[name] += len(requests)
+            return run_batch(requests, detail=detail)
+
+        monkeypatch.setattr(funnel, "run_batch", counted)
+        return loop_to(funnel, tmp_path / name, days=1).path
+
+    some = days("some")
+    monkeypatch.setattr("funnel.loop.reachable", lambda funnel, requests: np.ones(len(requests), np.bool_))
+    every = days("all")
+    assert 0 < served["some"] < 0.5 * served["all"]
+    for file in sorted((every / "days" / "day-000").iterdir()):
+        assert (some / "days" / "day-000" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def said(*arguments: str) -> int:
