@@ -150,7 +150,7 @@ def test_both_products_learn_again_from_what_both_have_logged(run: LoopRun) -> N
 
 
 def test_a_stage_that_nothing_reaches_cannot_be_taught(tmp_path: Path) -> None:
-    """Before a cap of none a day there are lessons, behind it there are not."""
+    """Behind a cap of no notification a day there are no lessons."""
     (tmp_path / "push.yaml").write_text(PUSH.replace("per_day: 3", "per_day: 0"), encoding="utf-8")
     with pytest.raises(DataError, match="echo: has no lessons"):
         load_funnel(str(tmp_path / "push.yaml"), World.load("tiny")).ensure_trained()
