@@ -41,9 +41,7 @@ def report(
     ablation: Annotated[
         Path | None, typer.Option("--ablation", help="Ablation; RUN/ablation.json if not given.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the tables as JSON, and write nothing.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON, and write nothing.")] = False,
 ) -> None:
     """Write a run as one HTML page that needs no network: where candidates, value and exposure go, or its days."""
     if viewers < 0:

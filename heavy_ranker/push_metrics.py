@@ -64,7 +64,7 @@ def pr_auc(happened: Bools, p: Array, weights: Floats | None = None) -> float:
 def rce_std_err(happened: Bools, p: Array, weights: Array) -> float:
     """Standard error of the relative cross-entropy in percent; NaN where one label alone is there.
 
-    RCE is a function of three sums over rows, f = (w loss, w label, w). Its variance is g' C g with its gradient g there
+    RCE is a function of three sums over rows, f = (w loss, w label, w). Its variance is g C g with its gradient g there
     and n times the covariance C of f; since RCE stays the same when all three grow alike, that is the sum of (g f)^2.
     """
     y, w = happened.astype(np.float64), weights.astype(np.float64)
