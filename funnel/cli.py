@@ -218,7 +218,7 @@ def _live(
     retrain_every_days: int | None = None,
 ) -> None:
     """Live through days, and show them."""
-    from funnel.loop import loop_to, summary
+    from funnel.loop import both_rows, loop_to, summary
 
     try:
         run = loop_to(
@@ -242,6 +242,8 @@ def _live(
 
     title = f"{run.manifest['funnel']} on {run.manifest['world']}, day by day ({run.seconds:.0f} s)"
     _show(rows_table(summary(run.days), title=title))
+    if beside is not None:
+        _show(rows_table(both_rows(run.days), title="Both products, day by day"))
 
 
 @app.command()

@@ -97,7 +97,12 @@ def off_policy(
     ],
     *,
     world: World_ = "small",
-    value: Annotated[str, typer.Option("--value", help="The reward: an action, or a funnel's weights.")] = "favorite",
+    value: Annotated[
+        str | None,
+        typer.Option(
+            "--value", help="The reward: an action (favorite, or oonc of notifications), or a funnel's weights."
+        ),
+    ] = None,
     requests: Annotated[int, typer.Option("--requests", help="Logged pages to estimate from, at most.")] = 20_000,
     seed: Seed = 0,
     set_: Set_ = None,
@@ -123,6 +128,9 @@ def off_policy(
     from funnel.report import rows_table
 
     _show(rows_table(report.terminal_rows(), title=report.title))
+    for name, share in report.support.items():
+        said = "sends nothing with its own sources" if share is None else f"{share:.0%} of what it sends"
+        sys.stdout.write(f"{name}: {said}{'' if share is None else ' with its own sources could be in this log'}\n")
 
 
 def _funnel(name: str, world: World, settings: Sequence[str] | None) -> Funnel:

@@ -16,6 +16,7 @@ from funnel.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from funnel.bench.result import Result
+    from funnel.report_html.figure import Figure, Missing
 
 SUITES = ("speed", "quality", "all")
 UNITS = {"speed": ": µs per timeline and core", "quality": ""}
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder that `funnel simulate --out` wrote.")],
+    run: Annotated[Path, typer.Argument(help="Folder that `funnel simulate --out` or `funnel loop --out` wrote.")],
     *,
     out: Annotated[Path | None, typer.Option("--out", help="The page; RUN/report.html if not given.")] = None,
     figures: Annotated[Path | None, typer.Option("--figures", help="Folder for the figures as SVG and PNG.")] = None,
@@ -40,19 +41,33 @@ def report(
     ablation: Annotated[
         Path | None, typer.Option("--ablation", help="Ablation; RUN/ablation.json if not given.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON, and write nothing.")] = False,
 ) -> None:
-    """Write a run as one HTML page that needs no network: where candidates, value and exposure go, and each page."""
+    """Write a run as one HTML page that needs no network: where candidates, value and exposure go, or its days."""
     if viewers < 0:
         raise ConfigError("--viewers", f"wants at least 0, got {viewers}")
-    from funnel.report_html.page import html_page, write_figures
+    from funnel.report_html.days import days_page, open_days
+    from funnel.report_html.days import figure as figure_of_days
+    from funnel.report_html.page import figures as figures_of
+    from funnel.report_html.page import html_page, page_facts, stage_rows
+    from funnel.report_html.parts import write_drawn
     from funnel.report_html.run import open_run
     from funnel.store import write_atomically
 
-    opened = open_run(run, attribution=attribution, ablation=ablation)
+    days = open_days(run)
+    drawn: Sequence[Figure | Missing]
+    if days is not None:
+        content, text, drawn = days.as_json(), days_page(days), [figure_of_days(days)]
+    else:
+        opened = open_run(run, attribution=attribution, ablation=ablation)
+        content = {"page": page_facts(opened), "stages": stage_rows(opened)}
+        text, drawn = html_page(opened, viewers=viewers), figures_of(opened)
+    if as_json:
+        sys.stdout.write(json.dumps(_plain(content), ensure_ascii=False, allow_nan=False) + "\n")
+        return
     file = out if out is not None else run / "report.html"
-    text = html_page(opened, viewers=viewers)
     write_atomically(file, lambda partial: partial.write_text(text, encoding="utf-8"))
-    written = [file, *(write_figures(opened, figures) if figures is not None else [])]
+    written = [file, *(write_drawn(drawn, figures) if figures is not None else [])]
     sys.stdout.write("".join(f"{path}\n" for path in written))
 
 

@@ -28,15 +28,15 @@ from pathlib import Path
 import numpy as np
 
 from funnel import __version__
-from funnel.core.arrays import Array, Ints
-from funnel.core.batch import Requests
+from funnel.core.arrays import Array, Bools, Ints
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, DataError
-from funnel.core.products import TIMELINE, Product
+from funnel.core.products import PRODUCTS, PUSH, TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Learned
+from funnel.core.stage import BatchJob, Filter, Learned, Taught
 from funnel.core.tables import SERVED, TABLES, TWEET_KINDS
 from funnel.core.world import Future, FutureOfProducts, PlatformView, WorldTables
-from funnel.features import hydrate
+from funnel.features import FEATURES, hydrate
 from funnel.pipeline import Funnel
 from funnel.store import (
     load_arrays,
@@ -48,6 +48,7 @@ from funnel.store import (
     write_table,
     writing,
 )
+from funnel.train import distil, teachers
 
 TICK_H = 1.0
 DAY_H = 24.0
@@ -151,7 +152,7 @@ def loop_to(
         loop.day(day, progress)
         seconds.append(round(time.perf_counter() - started, 3))
         _write_lines(out)
-    rows = _rows(out)
+    rows = finished_days(out)
     complete = {**manifest, "days": len(rows), "status": COMPLETE}
     _write_lines(out)
     write_json(out / "timings.json", {"seconds_of_days": seconds, "days_resumed": resumed})
@@ -274,9 +275,21 @@ class _Loop:
             service.asked += int(viewers.size)
             page = self._serve(service, viewers, now_h)
             shown = _log_rows(page, self.world, service.product)
+            expected = self._expected(service, shown)
             rows, glad = service.future.react(self.world, shown, now_h, end_h)
-            pages.add(f"pages{service.mark}", {**page, "satisfaction": glad})
+            pages.add(f"pages{service.mark}", {**page, "satisfaction": glad, **expected})
             self._grow({service.product.shown: shown, **rows}, end_h, grown)
+
+    def _expected(self, service: _Service, shown: Mapping[str, Array]) -> dict[str, Array]:
+        """Columns `expected.<action>`: how likely it was at this moment; nothing of timelines, whose places tire."""
+        if service.product is TIMELINE:
+            return {}
+        first = service.funnel.world
+        oracle = first.oracle_grown(service.product, self.world, self.future.state())
+        assert oracle is not None
+        top = np.zeros(shown["viewer"].size, np.int32)
+        p = oracle.probabilities(shown["viewer"], shown["tweet"], top, shown["time_h"])
+        return {f"expected.{name}": np.array(p[:, code]) for name, code in service.product.action_code.items()}
 
     def _grow(self, rows: Mapping[str, Mapping[str, Array]], end_h: float, grown: _Grown) -> None:
         for name, columns in rows.items():
@@ -288,6 +301,7 @@ class _Loop:
         view = PlatformView(self.world, now_h, assets=service.funnel.assets)
         kind = (_KIND,) if "kind" in TABLES[service.product.shown].columns else ()
         parts: list[dict[str, Array]] = []
+        viewers = viewers[reachable(service.funnel, Requests.of(viewers, now_h, view, seed=self.seed))]
         for begin in range(0, max(viewers.size, 1), self.size):
             requests = Requests.of(viewers[begin : begin + self.size], now_h, view, seed=self.seed)
             page = service.funnel.run_batch(requests, detail=False).page
@@ -299,7 +313,7 @@ class _Loop:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _learn(self, service: _Service, day: int, end_h: float, progress: Progress) -> dict[str, Array] | None:
-        """Run the batch jobs and, if it is the day for it, fit the stages; what the stages learnt."""
+        """Run the batch jobs and, if it is the day for it, fit the stages, the taught ones last; what they learnt."""
         view = PlatformView(self.world, end_h)
         assets: dict[str, Array] = {}
         for slot in service.funnel.jobs:
@@ -313,6 +327,11 @@ class _Loop:
         for slot in service.funnel.stages:
             if isinstance(slot.part, Learned) and slot.trained_at is None:
                 slot.part.fit(view.with_assets(assets), seed=self.seed, progress=progress)
+                learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
+        for slot in service.funnel.stages:
+            if isinstance(slot.part, Taught):
+                stages = teachers(service.funnel.stages, slot)
+                distil(slot, slot.part, stages, view.with_assets(assets), seed=self.seed, progress=progress)
                 learnt |= {f"{slot.name}/{name}": values for name, values in slot.part.state().items()}
         return learnt
 
@@ -347,10 +366,31 @@ class _Loop:
             partial.rename(folder)
 
 
+def reachable(funnel: Funnel, requests: Requests) -> Bools:
+    """bool [R]: for whom anything can come through; False where a filter that asks of the request alone says no.
+
+    Such a filter says the same of all candidates of a request (a cap, quiet hours, notifications turned off), so that
+    its page stays empty whatever is retrieved: nothing need be.
+    """
+    found = np.ones(len(requests), np.bool_)
+    asking = [slot.part for slot in funnel.stages if isinstance(slot.part, Filter) and not slot.part.list_wise]
+    asking = [part for part in asking if part.needs and all(_of_request(name) for name in part.needs)]
+    if not asking or not requests.view.tweets["author"].size:
+        return found
+    any_tweet = CandidateBatch.of(requests, np.ones(len(requests)), tweet=np.zeros(len(requests), np.int32))
+    for part in asking:
+        found &= part.keep(hydrate(any_tweet, part.needs))
+    return found
+
+
+def _of_request(name: str) -> bool:
+    return name in FEATURES and FEATURES[name].per_request
+
+
 def _restore_models(funnel: Funnel, path: Path) -> None:
     learnt, _ = load_arrays(path)
     for slot in funnel.stages:
-        if isinstance(slot.part, Learned) and slot.trained_at is None:
+        if isinstance(slot.part, Learned | Taught) and slot.trained_at is None:
             mark = f"{slot.name}/"
             slot.part.restore({key[len(mark) :]: learnt[key] for key in learnt if key.startswith(mark)})
 
@@ -393,7 +433,9 @@ def _metrics(day: int, service: _Service, world: WorldTables, grown: _Grown, pag
     if service.product is TIMELINE:
         row |= {"timelines": int((shown["position"] == 0).sum()) if shown else 0}
     else:
-        row |= {"product": service.product.name, **_of_notifications(service, world, grown, count)}
+        opened = float(actions[service.product.action_code["oonc"]]) / world.meta.viewer_count
+        row |= {"product": service.product.name, **_of_notifications(service, world, grown, shown)}
+        row |= {"opened_per_viewer": opened}
     row |= {
         "viewers": int(np.unique(shown["viewer"]).size) if shown else 0,
         "impressions": int(count),
@@ -413,8 +455,14 @@ def _metrics(day: int, service: _Service, world: WorldTables, grown: _Grown, pag
     return row | {"follows": int(follows["follower"].size) if follows else 0}
 
 
-def _of_notifications(service: _Service, world: WorldTables, grown: _Grown, count: int) -> dict[str, object]:
-    """Decisions of the day, what they send, and who does not want that any more."""
+def _of_notifications(
+    service: _Service, world: WorldTables, grown: _Grown, shown: Mapping[str, Array]
+) -> dict[str, object]:
+    """Decisions of the day, what they send, and who does not want that any more.
+
+    expected_opt_outs: the sum of the probabilities of turning off, what `opt_outs` are a draw of.
+    """
+    count = int(shown["tweet"].size) if shown else 0
     changed, settings = grown.columns("notification_settings"), world.table("notification_settings")
     viewers = world.meta.viewer_count
     allowed = np.ones(world.count("users"), np.bool_)
@@ -424,6 +472,7 @@ def _of_notifications(service: _Service, world: WorldTables, grown: _Grown, coun
         "sent_share": count / service.asked if service.asked else None,
         "per_viewer": count / viewers,
         "opt_outs": int((~changed["allowed"]).sum()) if changed else 0,
+        "expected_opt_outs": float(shown["expected.turn_off"].sum(dtype=np.float64)) if shown else 0.0,
         "opted_out_share": float((~allowed[:viewers]).mean()),
     }
 
@@ -501,8 +550,8 @@ def _has(folder: Path, table: str) -> bool:
     return (folder / f"{table}.parquet").exists()
 
 
-def _rows(out: Path) -> list[dict[str, object]]:
-    """The metrics of the finished days."""
+def finished_days(out: Path) -> list[dict[str, object]]:
+    """The metrics of a run's finished days."""
     rows: list[dict[str, object]] = []
     while (_folder(out, len(rows)) / METRICS).exists():
         rows.append(read_json(_folder(out, len(rows)) / METRICS))
@@ -510,8 +559,58 @@ def _rows(out: Path) -> list[dict[str, object]]:
 
 
 def _write_lines(out: Path) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in _rows(out))
+    text = "".join(json.dumps(row) + "\n" for row in finished_days(out))
     write_atomically(out / LINES, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def by_product(days: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """A row for each day and each product that is served on it, with the same columns; None for what a product has not.
+
+    asked: timelines or decisions; shown: impressions or notifications sent; opened: notifications opened or clicked.
+    """
+    rows: list[dict[str, object]] = []
+    for day in days:
+        others = [day[name] for name in PRODUCTS if isinstance(day.get(name), Mapping)]
+        for one in (day, *others):
+            assert isinstance(one, Mapping)
+            notified = "decisions" in one
+            rates, count = one["rates"], one["impressions"]
+            assert isinstance(rates, Mapping)
+            assert isinstance(count, int)
+            rows.append(
+                {
+                    "day": one["day"],
+                    "product": PUSH.name if notified else TIMELINE.name,
+                    "asked": one["decisions" if notified else "timelines"],
+                    "viewers": one["viewers"],
+                    "shown": count,
+                    "opened": _times(rates["oonc"], count) if notified else None,
+                    "engagements": _times(rates["engage"], count) if notified else one["engagements"],
+                    "opt_outs": one["opt_outs"] if notified else None,
+                    "expected_opt_outs": one.get("expected_opt_outs"),
+                    "opted_out_share": one["opted_out_share"] if notified else None,
+                    "satisfaction": one["satisfaction"],
+                }
+            )
+    return rows
+
+
+def both_rows(days: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The same in few characters, for people."""
+    named = {
+        "day": "day", "product": "product", "asked": "asked", "shown": "shown", "opened": "opened",
+        "engagements": "engaged", "opt_outs": "off", "expected_opt_outs": "off exp.", "satisfaction": "glad",
+    }  # fmt: skip
+    rounded = {"expected_opt_outs", "satisfaction"}
+    return [
+        {short: round(float(str(row[name])), 2) if name in rounded and row[name] is not None else row[name]
+         for name, short in named.items()}
+        for row in by_product(days)
+    ]  # fmt: skip
+
+
+def _times(rate: float | None, count: int) -> int:
+    return round(rate * count) if rate is not None else 0
 
 
 def summary(days: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:

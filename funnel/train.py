@@ -172,28 +172,11 @@ class _Trainer:
             stage.restore(known)
             return
         started = perf_counter()
-        requests = self._lessons(stage.lessons)
-        parts = []
-        with self.progress.bar(f"lessons of {slot.name}", len(requests)) as bar:
-            for begin in range(0, len(requests), MICRO_BATCH):
-                some = slice(begin, begin + MICRO_BATCH)
-                asked = Requests(requests.viewer[some], requests.now_h[some], requests.view, requests.seed)
-                parts.append(score_pool(stages, asked))
-                bar.advance(len(parts[-1].requests))
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].names}
-        counts = np.concatenate([part.counts for part in parts])
-        batch = CandidateBatch.of(requests, counts, **{name: columns[name] for name in columns if name != VALUE})
-        stage.teach(batch, columns[VALUE], seed=self.seed, progress=self.progress)
+        view = self._view(self.until_h, self.funnel.assets)
+        if not distil(slot, stage, stages, view, seed=self.seed, progress=self.progress):
+            raise DataError(slot.name, "has no lessons — the stages before it let no candidate through on the last day")
         self.report.seconds[slot.name] = perf_counter() - started
         self._remember(slot, key, stage.state())
-
-    def _lessons(self, count: int) -> Requests:
-        """Requests of drawn viewers at moments of the last day before the training's end, in order of time."""
-        meta, view = self.funnel.world.meta, self._view(self.until_h, self.funnel.assets)
-        draw = stream(self.seed, "lessons")
-        viewers = draw.choice(meta.viewer_count, count, replace=count > meta.viewer_count)
-        moments = np.sort(view.now_h - LESSON_STEP_H * draw.integers(0, LESSON_MOMENTS, count))
-        return Requests.of(viewers, np.maximum(moments, 0.0), view, seed=self.seed)
 
     def _key(self, slot: Slot, at_h: float, job_keys: list[str]) -> str:
         """What is learnt depends on the world, the moment, the seed, the settings, the jobs read, and the code."""
@@ -227,6 +210,38 @@ class _Trainer:
     def _remember(self, slot: Slot, key: str, learnt: dict[str, Array]) -> None:
         path = self._file(slot, key)
         save_arrays(path, learnt, {"stage": slot.use, "world": self.funnel.world.hash})
+
+
+def distil(
+    slot: Slot, stage: Taught, stages: Sequence[Slot], view: PlatformView, *, seed: int, progress: Progress = SILENT
+) -> bool:
+    """Teach a stage what its `teachers` say of the candidates of requests on the last day before the view's moment.
+
+    Whether there were any: the stages before it may let nothing through, and then it knows what it knew.
+    """
+    requests = _lessons(view, stage.lessons, seed)
+    parts = []
+    with progress.bar(f"lessons of {slot.name}", len(requests)) as bar:
+        for begin in range(0, len(requests), MICRO_BATCH):
+            some = slice(begin, begin + MICRO_BATCH)
+            asked = Requests(requests.viewer[some], requests.now_h[some], requests.view, requests.seed)
+            parts.append(score_pool(stages, asked))
+            bar.advance(len(parts[-1].requests))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].names}
+    counts = np.concatenate([part.counts for part in parts])
+    batch = CandidateBatch.of(requests, counts, **{name: columns[name] for name in columns if name != VALUE})
+    if len(batch):
+        stage.teach(batch, columns[VALUE], seed=seed, progress=progress)
+    return len(batch) > 0
+
+
+def _lessons(view: PlatformView, count: int, seed: int) -> Requests:
+    """Requests of drawn viewers at moments of the last day before the view's, in order of time."""
+    viewer_count = view.meta.viewer_count
+    draw = stream(seed, "lessons")
+    viewers = draw.choice(viewer_count, count, replace=count > viewer_count)
+    moments = np.sort(view.now_h - LESSON_STEP_H * draw.integers(0, LESSON_MOMENTS, count))
+    return Requests.of(viewers, np.maximum(moments, 0.0), view, seed=seed)
 
 
 def teachers(stages: Sequence[Slot], pupil: Slot) -> list[Slot]:

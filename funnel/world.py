@@ -118,9 +118,12 @@ class World:
 
     def oracle_of(self, product: Product) -> Oracle | None:
         """The truth about what viewers do with a product, or None if nobody knows it; see `oracle`."""
-        if product is TIMELINE or self.oracle is None:
-            return self.oracle
-        return self.oracle.of(product) if isinstance(self.oracle, KnowsProducts) else None
+        return _about(self.oracle, product)
+
+    def oracle_grown(self, product: Product, tables: WorldTables, truth: Columns) -> Oracle | None:
+        """The same in a world that has grown from this one; truth: the `state` of its `Future` at that moment."""
+        builder, known = self._made_by
+        return _about(builder.oracle(tables, truth), product) if builder is not None and known else None
 
     def future(self, *, seed: int, product: Product = TIMELINE) -> Future | None:
         """How this world goes on after its end with a product alone, or None if nobody knows the truth about it."""
@@ -230,6 +233,13 @@ class World:
         if wrong.any():
             raise DataError(f"ids of {table!r}", f"wants 0 to {self.tables.count(table) - 1}, got {rows[wrong][0]}")
         return rows
+
+
+def _about(oracle: Oracle | None, product: Product) -> Oracle | None:
+    """What an oracle of timelines knows about a product."""
+    if product is TIMELINE or oracle is None:
+        return oracle
+    return oracle.of(product) if isinstance(oracle, KnowsProducts) else None
 
 
 def _series(name: str, dtype: str, values: Array) -> polars.Series:

@@ -15,8 +15,18 @@ from funnel.pipeline import Funnel
 _EVERY = ("satisfaction", "in_network_share", "age_h", "author_gini", "top_1_percent_share")
 NUMBERS = {
     TIMELINE.name: (*_EVERY, "follows", "engagements"),
-    PUSH.name: (*_EVERY, "engagements", "decisions", "sent_share", "per_viewer", "opt_outs", "opted_out_share"),
-}
+    PUSH.name: (
+        *_EVERY,
+        "engagements",
+        "decisions",
+        "sent_share",
+        "per_viewer",
+        "opened_per_viewer",
+        "opt_outs",
+        "expected_opt_outs",
+        "opted_out_share",
+    ),
+}  # fmt: skip
 RATES = {
     TIMELINE.name: ("favorite", "retweet", "reply", "dwell", "negative_feedback", "report"),
     PUSH.name: PUSH.action_names,
@@ -62,7 +72,7 @@ def _flat(day: Mapping[str, object]) -> dict[str, float]:
 def _numbers(prefix: str, day: Mapping[str, object], product: Product) -> dict[str, float]:
     rates = day["rates"]
     assert isinstance(rates, dict)
-    values = [*(day[name] for name in NUMBERS[product.name]), *(rates[name] for name in RATES[product.name])]
+    values = [*(day.get(name) for name in NUMBERS[product.name]), *(rates[name] for name in RATES[product.name])]
     names = _names(prefix, product)
     return {
         name: float(str(value)) if value is not None else float("nan")

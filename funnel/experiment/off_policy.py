@@ -3,8 +3,9 @@
 The logging policy fills some places of each page by lot (arm EXPLORED) and then shuffles the page. Given which m tweets
 it drew, each of them stood with the same chance 1 / m in the first of their places. So take the m tweets as candidates
 and let a funnel choose one for that place: its filters, scorers and boosts see them as any candidates, and the best
-score wins (a page where all are removed stays empty there, and earns 0). With r the reward of the tweet that did
-stand there, and w = m if it is the one that the funnel chose, else 0:
+score wins (a page where all are removed stays empty there, and earns 0). A notification that was sent by lot is such a
+place, too; its m candidates are the tweet that was sent and others of the pool (`funnel.experiment.explored`). With r
+the reward of the tweet that did stand there, and w = m if it is the one that the funnel chose, else 0:
 
     IPS     mean of w r                                        (Horvitz & Thompson 1952)
     SNIPS   share of pages with a choice x sum of w r / sum of w                  (Swaminathan & Joachims, NeurIPS 2015)
@@ -13,30 +14,32 @@ stand there, and w = m if it is the one that the funnel chose, else 0:
 q is a reward model, ridge regression on the features of the rankers, learnt from explored places before the training's
 end; estimates are from pages after it, which no ranker learnt from either. The truth is the oracle's expectation of the
 reward of each choice at that place, on the same pages, for a viewer who has just seen the rest of the page.
+
+A funnel whose choice hardly ever stands in the log is refused: with an effective sample size (sum of w)^2 / sum of w^2
+below LEAST_SAMPLE neither the estimates nor their errors mean anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from funnel.compose import Slot, funnel_names, read_slots
-from funnel.core import rng, segments
-from funnel.core.actions import ACTION_CODE, ACTION_NAMES
+from funnel.compose import Slot, funnel_names, product_of, read_slots
+from funnel.core import segments
 from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
-from funnel.core.batch import CandidateBatch
+from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.errors import ConfigError, nearest
-from funnel.core.products import TIMELINE
+from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
 from funnel.core.stage import Boost, Filter, Scorer, Selector
-from funnel.core.tables import EXPLORED
 from funnel.core.world import Columns, Oracle, PlatformView
+from funnel.experiment.explored import LoggedChoices, Pool, explored_rows, logged_choices
 from funnel.experiment.objective import value_slot
-from funnel.features import assets_needed, hydrate, matrix, model_features
+from funnel.features import NOTIFICATION_FEATURES, assets_needed, hydrate, matrix, model_features
 from funnel.features.logged import labels, logged_batch
 from funnel.oracle_stage import OracleValue, weights_of
 from funnel.pipeline import SCORE, VALUE, Funnel
@@ -44,6 +47,8 @@ from funnel.world import World
 
 LEARN_REQUESTS = 8_000  # pages that the reward model learns from
 ROWS_AT_ONCE = 20_000  # bounds memory
+LEAST_SAMPLE = 20.0  # effective; a proportion's error is then itself known to a sixth only
+WHOLE_REQUESTS = 100  # at which a whole funnel of notifications says what it would send
 ESTIMATORS = ("IPS", "SNIPS", "DR")
 
 
@@ -109,7 +114,8 @@ class Estimate:
 class OffPolicyReport:
     """Estimates of several funnels on the same logged pages.
 
-    chosen_share: by policy, the share of pages on which it let anything through.
+    chosen_share: by policy, the share of pages on which it let anything through. support: of notifications, by funnel,
+    the share of what it sends with its own sources that the log's lot could have sent, too; None if it sends nothing.
     """
 
     world: str
@@ -117,11 +123,14 @@ class OffPolicyReport:
     pages: int
     estimates: tuple[Estimate, ...]
     chosen_share: dict[str, float]
+    support: dict[str, float | None]
+    product: Product = TIMELINE
 
     @property
     def title(self) -> str:
         """What the rows are."""
-        return f"Off-policy estimates of {self.reward} at one place, from {self.pages:,} logged pages of {self.world}"
+        what = "pages" if self.product is TIMELINE else self.product.pages
+        return f"Off-policy estimates of {self.reward} at one place, from {self.pages:,} logged {what} of {self.world}"
 
     def rows(self) -> list[dict[str, object]]:
         """One line a policy and estimator."""
@@ -155,113 +164,112 @@ class OffPolicyReport:
     def as_json(self) -> dict[str, object]:
         """Plain data."""
         about: dict[str, object] = {"world": self.world, "reward": self.reward, "pages": self.pages}
-        return {**about, "chosen_share": self.chosen_share, "estimates": self.rows()}
+        about |= {"product": self.product.name, "chosen_share": self.chosen_share, "support": self.support}
+        return {**about, "estimates": self.rows()}
 
 
 def off_policy(
     policies: Sequence[Policy],
     *,
-    value: str = "favorite",
+    value: str | None = None,
     requests: int = 20_000,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> OffPolicyReport:
-    """IPS, SNIPS and doubly robust estimates for each policy, all on the same world, with the truth.
+    """IPS, SNIPS and doubly robust estimates for each policy, all on the same world and product, with the truth.
 
-    value: the reward, an action or a funnel whose weights are taken. requests: held-out pages at most. ConfigError if
-    the world has no truth, its log no exploration, or the reward cannot be read from a log.
+    value: the reward, an action or a funnel whose weights are taken; favourites of timelines and openings of
+    notifications if not given. requests: held-out pages at most. ConfigError if the world has no truth, its log no
+    exploration, the reward cannot be read from a log, or a policy's choices are too seldom those of the log.
     """
     if not policies:
         raise ConfigError("off-policy", "wants at least one funnel")
     if requests < 2:
         raise ConfigError("--requests", f"wants at least 2 pages, got {requests}")
+    world, product = policies[0].funnel.world, policies[0].funnel.product
     for policy in policies:
-        if policy.funnel.product is not TIMELINE:
-            what = f"makes {policy.funnel.product.pages} — pages of timelines alone have places that were drawn by lot"
+        if policy.funnel.product is not product:
+            what = f"makes {policy.funnel.product.pages}, {policies[0].name!r} {product.pages} — ask for each alone"
             raise ConfigError(f"off-policy {policy.name}", what)
-    world = policies[0].funnel.world
-    oracle = world.oracle
+    oracle = world.oracle_of(product)
     if oracle is None:
-        raise ConfigError(f"world {world.name!r}", "has no truth to set estimates beside — use a generated world")
-    name, weights = reward_of(value)
-    logged = logged_choices(world.view(), since_h=world.meta.train_until_h, limit=requests, seed=seed)
-    past = logged_choices(world.view(), until_h=world.meta.train_until_h, limit=LEARN_REQUESTS, seed=seed)
-    if len(logged.first) < 2 or not past.rows.size:
-        raise ConfigError(f"world {world.name!r}", "has no logged exploration to estimate from")
+        what = "to set estimates beside" if world.oracle is None else f"about {product.pages}"
+        raise ConfigError(f"world {world.name!r}", f"has no truth {what} — use a generated world")
+    name, weights = reward_of(value if value is not None else product.engaging[0], product)
+    until_h = world.meta.train_until_h
+    logged = logged_choices(world.view(), product, since_h=until_h, limit=requests, seed=seed)
+    past = explored_rows(world.view(), product, until_h=until_h, limit=LEARN_REQUESTS, seed=seed)
+    if len(logged.first) < 2 or not past.size:
+        raise ConfigError(f"world {world.name!r}", f"has no logged exploration of {product.pages} to estimate from")
     for policy in policies:
         policy.funnel.ensure_trained(progress=progress)
-    reward = _rewards(world.view(), logged.rows, weights)
+    reward = np.zeros(logged.rows.size)
+    reward[logged.first] = _rewards(world.view(), logged.place, weights, product)
     expected = expected_rewards(world, oracle, logged, weights)
     guessed = _guessed(world.view(), past, logged, weights, progress)
     found: list[Estimate] = []
     shares: dict[str, float] = {}
+    support: dict[str, float | None] = {}
     for number, policy in enumerate(policies):
         label = policy.name if policy.name not in shares else f"{policy.name} ({number + 1})"
         choice = choices(policy, logged, seed=seed, progress=progress)
         shares[label] = float((choice >= 0).mean())
         found += estimates(label, logged, choice, reward, guessed, expected)
-    return OffPolicyReport(world.name, name, len(logged.first), tuple(found), shares)
+        _check_overlap(label, found[-1].sample_size, shares[label], logged)
+        if product is not TIMELINE and policy.scorer is None:
+            support[label] = support_share(policy, logged, seed=seed)
+    return OffPolicyReport(world.name, name, len(logged.first), tuple(found), shares, support, product)
 
 
-def reward_of(value: str) -> tuple[str, Doubles]:
-    """(name, float64 [A]): the weight of each action in the reward."""
-    weights = np.zeros(len(ACTION_NAMES))
-    if value in ACTION_CODE:
-        weights[ACTION_CODE[value]] = 1.0
-        return value, weights
+def _check_overlap(label: str, sample_size: float, share: float, logged: LoggedChoices) -> None:
+    """ConfigError if the log says next to nothing about these choices."""
+    pages = len(logged.first)
+    if share == 0:
+        what = f"lets nothing through on any of {pages:,} logged {logged.product.pages}: it has no overlap with the log"
+        raise ConfigError(f"off-policy {label}", what)
+    if sample_size < LEAST_SAMPLE:
+        what = f"chooses on {share:.1%} of {pages:,} logged {logged.product.pages} and agrees with the log so seldom "
+        what += f"that the effective sample size is {sample_size:.1f}, below {LEAST_SAMPLE:.0f}"
+        raise ConfigError(f"off-policy {label}", f"{what} — take a world with a longer log, or ask one scorer alone")
+
+
+def support_share(policy: Policy, logged: LoggedChoices, *, seed: int = 0) -> float | None:
+    """Of what a whole funnel would send at some of the logged moments, the share that the log's lot could have sent."""
+    funnel, log = policy.funnel, logged.view.shown(logged.product)
+    view = logged.view.with_assets(funnel.assets_at(funnel.world.meta.end_h))
+    step = max(1, logged.place.size // WHOLE_REQUESTS)
+    sent: list[tuple[int, float]] = []
+    for entry in logged.place[::step]:
+        now_h = float(log["time_h"][entry])
+        asked = Requests.of([log["viewer"][entry]], now_h, view.at(now_h), seed=seed)
+        sent += [(int(tweet), now_h) for tweet in funnel.run_batch(asked, detail=False).page["tweet"]]
+    if not sent:
+        return None
+    tweet, now = np.array([one[0] for one in sent], np.int32), np.array([one[1] for one in sent])
+    return float(Pool(logged.view).has(tweet, now).mean())
+
+
+def reward_of(value: str, product: Product = TIMELINE) -> tuple[str, Doubles]:
+    """(name, float64 [A]): the weight of each of the product's actions in the reward."""
+    if value in product.action_code:
+        return value, weights_of({value: 1.0}, product)
     if value in funnel_names() or value.endswith((".yaml", ".yml")):
-        return f"the weights of {value}", _weights(value, read_slots(value)[2])
+        if product_of(value) is not product:
+            raise ConfigError(f"--value {value}", f"is a funnel that makes no {product.pages}")
+        return f"the weights of {value}", _weights(value, read_slots(value)[2], product)
     if value == "satisfaction":
         raise ConfigError("--value satisfaction", "leaves no trace in a log — name an action, or a funnel")
-    known = (*ACTION_NAMES, *funnel_names())
+    known = (*product.action_names, *funnel_names())
     raise ConfigError(f"--value {value}", f"wants an action, or a funnel for its weights — {nearest(value, known)}")
 
 
-def _weights(name: str, stages: Sequence[Slot]) -> Doubles:
+def _weights(name: str, stages: Sequence[Slot], product: Product) -> Doubles:
     found = value_slot(stages)
     stage = found[1].part if found is not None else None
     named = stage.weight if isinstance(stage, Weighted) else stage.weights if isinstance(stage, OracleValue) else None
     if named is None:
         raise ConfigError(f"--value {name}", "is a funnel that weighs no actions — name an action, or another funnel")
-    return weights_of(named, TIMELINE)
-
-
-@dataclass(frozen=True)
-class LoggedChoices:
-    """Explored places of some logged pages.
-
-    rows: int64 [n], impressions of the log, ascending, page by page; offsets: int64 [P + 1] of the pages into them;
-    first: int64 [P], of each page the place in `rows` that stands topmost.
-    """
-
-    rows: Longs
-    offsets: Longs
-    first: Longs
-    view: PlatformView
-
-    @property
-    def page(self) -> Longs:
-        """int64 [n]: the page of each row."""
-        return np.repeat(np.arange(self.first.size), np.diff(self.offsets))
-
-
-def logged_choices(
-    view: PlatformView, *, since_h: float = -np.inf, until_h: float = np.inf, limit: int, seed: int
-) -> LoggedChoices:
-    """The explored places of at most `limit` pages between two moments that have two or more of them."""
-    log = view.impressions
-    begin, end = np.searchsorted(log["time_h"], (since_h, until_h), side="left")
-    rows = begin + np.flatnonzero(log["arm"][begin:end] == EXPLORED)
-    pages, counts = np.unique(log["request"][rows], return_counts=True)
-    pages = pages[counts > 1]
-    if pages.size > limit:
-        pages = np.sort(rng.stream(seed, "off-policy pages").choice(pages, limit, replace=False))
-    rows = rows[np.isin(log["request"][rows], pages)].astype(np.int64)
-    request = log["request"][rows]
-    begins = np.flatnonzero(np.r_[True, request[1:] != request[:-1]][: rows.size])
-    offsets = np.append(begins, rows.size).astype(np.int64)
-    order = np.lexsort((log["position"][rows], request))  # requests ascend, as their rows do
-    return LoggedChoices(rows, offsets, order[offsets[:-1]].astype(np.int64), view)
+    return weights_of(named, product)
 
 
 def choices(policy: Policy, logged: LoggedChoices, *, seed: int = 0, progress: Progress = SILENT) -> Longs:
@@ -271,10 +279,9 @@ def choices(policy: Policy, logged: LoggedChoices, *, seed: int = 0, progress: P
     with progress.bar(f"choices of {policy.name}", logged.first.size) as bar:
         for begin, end in _runs(logged.offsets):
             low, high = int(logged.offsets[begin]), int(logged.offsets[end])
-            batch = logged_batch(view, logged.rows[low:high])
-            requests = type(batch.requests)(batch.requests.viewer, batch.requests.now_h, view, seed)
-            columns = {"tweet": batch["tweet"], "place": np.arange(low, high)}
-            ranked = _through(policy, CandidateBatch(requests, batch.offsets, columns))
+            requests = logged.requests(begin, end, view, seed=seed)
+            columns: dict[str, Array] = {"tweet": logged.tweet[low:high], "place": np.arange(low, high)}
+            ranked = _through(policy, CandidateBatch(requests, logged.offsets[begin : end + 1] - low, columns))
             best = segments.rank_in_group(ranked.offsets, ranked[SCORE], ranked["tweet"]) == 0
             chosen[begin + ranked.request[best]] = ranked["place"][best]
             bar.advance(end - begin)
@@ -305,17 +312,16 @@ def _through(policy: Policy, batch: CandidateBatch) -> CandidateBatch:
     return batch
 
 
-def _rewards(view: PlatformView, rows: Longs, weights: Doubles) -> Doubles:
-    """float64 [n]: what each impression brought."""
-    return np.asarray(labels(view, rows) @ weights, np.float64)
+def _rewards(view: PlatformView, rows: Longs, weights: Doubles, product: Product = TIMELINE) -> Doubles:
+    """float64 [n]: what each entry of the log brought."""
+    return np.asarray(labels(view, rows, product) @ weights, np.float64)
 
 
 def expected_rewards(world: World, oracle: Oracle, logged: LoggedChoices, weights: Doubles) -> Doubles:
-    """float64 [n]: the reward to expect of each row's tweet, were it shown in the first explored place of its page."""
-    log = logged.view.impressions
-    top = logged.rows[logged.first][logged.page]
-    viewer, now_h = log["viewer"][top], log["time_h"][top]
-    tweet, place = log["tweet"][logged.rows], log["position"][top].astype(np.int32)
+    """float64 [n]: the reward to expect of each candidate, were it shown in the place that is to be filled."""
+    log, tweet = logged.view.shown(logged.product), logged.tweet
+    top = logged.place[logged.page]
+    viewer, now_h, place = log["viewer"][top], log["time_h"][top], _position(log, top).astype(np.int32)
     if isinstance(oracle, Tiring):
         seen = seen_before(log, world.tables.table("tweets")["author"], oracle.topics[:, 0], top, tweet)
         p = oracle.probabilities(viewer, tweet, place, now_h, seen=seen)
@@ -345,31 +351,48 @@ def seen_before(log: Columns, author: Ints, topic: Array, place: Longs, tweet: I
     return seen
 
 
-def _guessed(
-    view: PlatformView, past: LoggedChoices, logged: LoggedChoices, weights: Doubles, progress: Progress
-) -> Doubles:
-    """float64 [n]: the reward model's guess for each row's tweet in the first explored place of its page."""
+def _guessed(view: PlatformView, past: Longs, logged: LoggedChoices, weights: Doubles, progress: Progress) -> Doubles:
+    """float64 [n]: the reward model's guess for each candidate in the place that is to be filled.
+
+    past: int64 [m], ascending entries of the log from which it learns.
+    """
     from sklearn.linear_model import Ridge  # a second that only this needs
     from sklearn.preprocessing import StandardScaler
 
-    names = tuple(name for name in model_features() if not assets_needed((name,)))
-    learn, where = _features(view, past, names, progress), view.impressions["position"]
-    scaler = StandardScaler().fit(_with_place(learn, where[past.rows]))
+    log, product = view.shown(logged.product), logged.product
+    known = model_features() if product is TIMELINE else (*model_features(), *NOTIFICATION_FEATURES)
+    names = tuple(name for name in known if not assets_needed((name,)))
+    batches = (logged_batch(view, past[low : low + ROWS_AT_ONCE], product) for low in range(0, past.size, ROWS_AT_ONCE))
+    learn = _with_place(_features(batches, past.size, names, progress), _position(log, past))
+    scaler = StandardScaler().fit(learn)
     model = Ridge(alpha=100.0)
-    model.fit(scaler.transform(_with_place(learn, where[past.rows])), _rewards(view, past.rows, weights))
-    top = logged.rows[logged.first][logged.page]
-    fresh = _features(view, logged, names, progress)
-    return np.asarray(model.predict(scaler.transform(_with_place(fresh, where[top]))), np.float64)
+    model.fit(scaler.transform(learn), _rewards(view, past, weights, product))
+    asked = (_asked(view, logged, begin, end) for begin, end in _runs(logged.offsets))
+    fresh = _features(asked, logged.rows.size, names, progress)
+    place = _position(log, logged.place[logged.page])
+    return np.asarray(model.predict(scaler.transform(_with_place(fresh, place))), np.float64)
 
 
-def _features(view: PlatformView, logged: LoggedChoices, names: tuple[str, ...], progress: Progress) -> Floats:
-    """float32 [n, F]: features of logged impressions at their own moments, squeezed."""
+def _asked(view: PlatformView, logged: LoggedChoices, begin: int, end: int) -> CandidateBatch:
+    """The candidates of some pages at their moments, each where the log has it."""
+    low, high = int(logged.offsets[begin]), int(logged.offsets[end])
+    log, rows = view.shown(logged.product), logged.rows[low:high]
+    columns = {"tweet": logged.tweet[low:high], "position": _position(log, rows)}
+    return CandidateBatch(logged.requests(begin, end, view), logged.offsets[begin : end + 1] - low, columns)
+
+
+def _position(log: Columns, rows: Longs) -> Array:
+    """int16 [n]: how far down the page an entry of the log stood; a notification stands on top."""
+    return log["position"][rows] if "position" in log else np.zeros(rows.size, np.int16)
+
+
+def _features(batches: Iterable[CandidateBatch], total: int, names: tuple[str, ...], progress: Progress) -> Floats:
+    """float32 [n, F]: features of batches with `total` rows at their own moments, squeezed."""
     parts = [np.empty((0, len(names)), np.float32)]
-    with progress.bar("features of explored places", logged.rows.size) as bar:
-        for begin, end in _runs(logged.offsets):
-            some = logged.rows[logged.offsets[begin] : logged.offsets[end]]
-            parts.append(matrix(hydrate(logged_batch(view, some), ("author", *names)), names))
-            bar.advance(some.size)
+    with progress.bar("features of explored places", total) as bar:
+        for batch in batches:
+            parts.append(matrix(hydrate(batch, ("author", *names)), names))
+            bar.advance(len(batch))
     x = np.concatenate(parts)
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)), np.float32)
 

@@ -19,6 +19,7 @@ from funnel.loop import Switch, loop_to
 from funnel.store import digest
 from funnel.world import World
 
+MICRO_BATCH = 128  # viewers at a time, for speed; the days are the same whatever it is
 _ALWAYS = "loop.author_gini"  # there on every day on which anybody was shown anything
 
 
@@ -67,7 +68,7 @@ class Lives(Work):
         run = loop_to(
             funnel, self.folder / "loops" / f"{slug(cell.name)}-{key}", days=self.study.days, seed=self.seed,
             viewers_per_day=self.study.viewers_per_day, beside=beside, switch=switch,
-            progress=self.progress,
+            micro_batch=MICRO_BATCH, progress=self.progress,
         )  # fmt: skip
         return [later_half([day]) for day in run.days[: self.study.days]]
 

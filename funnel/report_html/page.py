@@ -6,10 +6,7 @@ escaped; data stand in a JSON element and are put on the page as text, never as 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
@@ -17,10 +14,10 @@ import polars as pl
 from funnel import __version__
 from funnel.report import moment_words
 from funnel.report_html import calibration, forest, lorenz, sankey, waterfall
-from funnel.report_html.figure import Figure, Missing, number
+from funnel.report_html.figure import Figure, Missing
+from funnel.report_html.parts import document, table, write_drawn
 from funnel.report_html.run import RunData
 from funnel.report_html.viewers import drill_down
-from funnel.store import write_atomically
 
 VIEWERS = 50  # on the page, unless asked for more: about 15 kB each
 
@@ -32,35 +29,19 @@ def figures(run: RunData) -> list[Figure | Missing]:
 
 def html_page(run: RunData, *, viewers: int = VIEWERS) -> str:
     """The page of a run; viewers: so many can be looked at one by one."""
-    from plotly.offline import get_plotlyjs  # 5 MB of text that only this page needs
-
     shown = figures(run)
     drawn = [one for one in shown if isinstance(one, Figure)]
     data = {"figures": {one.name: one.plotly for one in drawn}, "viewers": drill_down(run, viewers)}
-    title = escape(f"Run {run.path.name}: {run.name}")
+    title = f"Run {run.path.name}: {run.name}"
     parts = [_head(run), _section_of(shown[0]), _stage_table(run)]
     parts += [_section_of(one) for one in shown[1:]]
     parts += [_modules_table(run), _drill_down_frame(len(data["viewers"]))]
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><style>{_own("report.css")}</style></head><body><main>'
-        f"<h1>{title}</h1>{''.join(parts)}</main>"
-        f'<script type="application/json" id="data">{_json(data)}</script>'
-        f"<script>{get_plotlyjs()}</script><script>{_own('report.js')}</script></body></html>\n"
-    )
+    return document(title, parts, data)
 
 
 def write_figures(run: RunData, folder: Path) -> list[Path]:
     """Every figure that the run has data for, as SVG and as PNG; the files written."""
-    written = []
-    for one in figures(run):
-        if isinstance(one, Figure):
-            for ending, content in (("svg", one.canvas.svg().encode()), ("png", one.canvas.png())):
-                file = folder / f"{one.name}.{ending}"
-                write_atomically(file, lambda partial, content=content: partial.write_bytes(content))  # type: ignore[misc]
-                written.append(file)
-    return written
+    return write_drawn(figures(run), folder)
 
 
 def page_facts(run: RunData) -> list[dict[str, object]]:
@@ -117,7 +98,7 @@ def _head(run: RunData) -> str:
     }
     said = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
     notes = "".join(f'<p class="warning">{escape(note)}</p>' for note in run.notes)
-    return f"<dl>{said}</dl>{notes}<h2>What is on a page</h2>{_table(page_facts(run))}"
+    return f"<dl>{said}</dl>{notes}<h2>What is on a page</h2>{table(page_facts(run))}"
 
 
 def _section_of(one: Figure | Missing) -> str:
@@ -135,7 +116,7 @@ def _stage_table(run: RunData) -> str:
         {key: f"{value:.1%}" if isinstance(value, float) else value for key, value in row.items()}
         for row in stage_rows(run)
     ]
-    return f"<section><h2>Survival by stage</h2>{_table(rows)}</section>"
+    return f"<section><h2>Survival by stage</h2>{table(rows)}</section>"
 
 
 def _modules_table(run: RunData) -> str:
@@ -146,7 +127,7 @@ def _modules_table(run: RunData) -> str:
         )
     counts = run.modules.group_by("kind").agg(pl.len().alias("modules"), pl.col("viewer").n_unique().alias("timelines"))
     rows = counts.sort("modules", "kind", descending=[True, False]).to_dicts()
-    return f"<section><h2>Modules between the tweets</h2>{_table(rows) if rows else '<p>None.</p>'}</section>"
+    return f"<section><h2>Modules between the tweets</h2>{table(rows) if rows else '<p>None.</p>'}</section>"
 
 
 def _drill_down_frame(count: int) -> str:
@@ -159,36 +140,9 @@ def _drill_down_frame(count: int) -> str:
     )
 
 
-def _table(rows: Sequence[Mapping[str, object]]) -> str:
-    if not rows:
-        return "<p>Nothing.</p>"
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row.values())}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, str) and not value.endswith("%"):
-        return f"<td>{escape(value)}</td>"
-    text = "" if value is None else value if isinstance(value, str) else number(value)
-    return f'<td class="number">{escape(text)}</td>'
-
-
 def _mean(values: pl.Series) -> object:
     return _plain(values.mean())
 
 
 def _plain(value: object) -> object:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _json(data: object) -> str:
-    """JSON that cannot end the element it stands in."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
-
-
-def _own(name: str) -> str:
-    return (files("funnel.report_html") / name).read_text(encoding="utf-8")

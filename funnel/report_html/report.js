@@ -90,6 +90,6 @@
     option.textContent = `${viewer.viewer} · @${viewer.name}`;
     select.appendChild(option);
   });
-  select.addEventListener("change", () => show(data.viewers[Number(select.value)]));
+  if (select) select.addEventListener("change", () => show(data.viewers[Number(select.value)]));
   if (data.viewers.length) show(data.viewers[0]);
 })();

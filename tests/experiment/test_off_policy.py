@@ -14,13 +14,12 @@ from funnel.core.arrays import Doubles, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.tables import EXPLORED, TABLES
 from funnel.core.world import WorldData
+from funnel.experiment.explored import LoggedChoices, logged_choices
 from funnel.experiment.off_policy import (
-    LoggedChoices,
     Policy,
     choices,
     estimates,
     expected_rewards,
-    logged_choices,
     off_policy,
     reward_of,
     seen_before,
@@ -44,7 +43,8 @@ def tiny() -> tuple[World, LoggedChoices]:
 def made_up(first: Longs) -> LoggedChoices:
     """Pages with so many explored tweets each, the topmost of which is given."""
     offsets = np.arange(PAGES + 1, dtype=np.int64) * DRAWN
-    return LoggedChoices(np.arange(PAGES * DRAWN), offsets, offsets[:-1] + first, mini_view())
+    rows = np.arange(PAGES * DRAWN)
+    return LoggedChoices(rows, rows.astype(np.int32), offsets, offsets[:-1] + first, mini_view())
 
 
 @pytest.mark.parametrize("guess", ["nothing", "nonsense", "truth"])
@@ -83,7 +83,8 @@ def test_estimates_of_one_page_worked_out_by_hand() -> None:
 
     IPS = (2 × 1 + 0) / 2 = 1, SNIPS = 1 × 2 / 2 = 1, DR = ((0.5 + 2 (1 − 0.5)) + (0.25 + 0)) / 2 = 0.875.
     """
-    logged = LoggedChoices(np.arange(4), np.array([0, 2, 4]), np.array([0, 3]), mini_view())
+    rows = np.arange(4)
+    logged = LoggedChoices(rows, rows.astype(np.int32), np.array([0, 2, 4]), np.array([0, 3]), mini_view())
     reward, guessed = np.array([1.0, 0.0, 0.0, 1.0]), np.array([0.5, 0.1, 0.25, 0.1])
     expected = np.array([0.8, 0.0, 0.4, 0.0])
     found = {one.estimator: one for one in estimates("p", logged, np.array([0, 2]), reward, guessed, expected)}

@@ -30,7 +30,6 @@ from funnel.evaluate import held_out_table
 from funnel.experiment.attribute import attribute
 from funnel.experiment.compare import compare
 from funnel.experiment.objective import objective_of
-from funnel.experiment.off_policy import Policy, off_policy
 from funnel.experiment.runs import outcome_of_run
 from funnel.loop import loop_to
 from funnel.metrics import METRICS, Judge, Scene, measure
@@ -200,15 +199,13 @@ def test_funnels_of_two_products_are_not_compared(cheap: str) -> None:
         Judge.of(tiny(), VIEWERS[:2]).observe(load_funnel(cheap, tiny()))
 
 
-def test_losses_of_a_notification_add_up_and_off_policy_says_what_it_needs(cheap: str) -> None:
+def test_losses_of_a_notification_add_up(cheap: str) -> None:
     ledger = attribute(load_funnel(cheap, tiny()), VIEWERS, value="oonc")
     assert ledger.meta["places"] == 1
     assert ledger.meta["product"] == "push"
     np.testing.assert_allclose(ledger.loss.sum(axis=1), ledger.value[:, 0] - ledger.value[:, -1], atol=1e-12)
     assert (ledger.value[:, 0] >= ledger.value[:, -1]).all()
     assert ledger.value[:, 0].mean() > 2 * ledger.value[:, -1].mean() > 0
-    with pytest.raises(ConfigError, match="pages of timelines alone"):
-        off_policy([Policy(load_funnel(cheap, tiny()))])
 
 
 def test_an_objective_is_of_the_funnels_own_product(cheap: str) -> None:
