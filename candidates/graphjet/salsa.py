@@ -21,7 +21,6 @@ import numpy as np
 
 from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
-    OWNER_STEP,
     TICK_LIMIT,
     Reading,
     StoreArrays,
@@ -29,6 +28,7 @@ from candidates.graphjet.reading import (
     left_degree,
     left_range,
     newest_edges,
+    noted_owner,
     open_edge,
     open_range,
     owner_from,
@@ -168,8 +168,8 @@ def _user_of_tweet(
     ticks: Array,
     pointers: Array,
     left_offsets: Ints,
-    owners: Ints,
-    owner_start: Longs,
+    notes: Ints,
+    note_start: Longs,
     back: Longs,
     back_last: Ints,
     back_degree: Ints,
@@ -208,7 +208,7 @@ def _user_of_tweet(
                     right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment]
                 )
             if rest < end - begin:
-                return owner_of(left_offsets, owners, owner_start, segment, three(pointers, begin + rest))
+                return owner_of(left_offsets, notes, note_start, segment, three(pointers, begin + rest))
             rest -= end - begin
     last, degree = back_last[tweet], back_degree[tweet]
     return open_edge(back, last, degree, open_begin + rest) & NODE_MASK
@@ -358,8 +358,8 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
     pool_degree = a.open_left_degree
     right_offsets = a.right_offsets
     pointers = a.pointers
-    owners = a.owners
-    owner_start = a.owner_start
+    notes = a.notes
+    note_start = a.note_start
     back = a.open_right
     back_last = a.open_right_last
     back_degree = a.open_right_degree
@@ -451,7 +451,7 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
             if not whole:
                 for i in range(moving):
                     at[who[i]] = _user_of_tweet(
-                        right_offsets, start, ticks, pointers, left_offsets, owners, owner_start,
+                        right_offsets, start, ticks, pointers, left_offsets, notes, note_start,
                         back, back_last, back_degree, since, until, node[i], luck[i],
                     )  # fmt: skip
                 continue
@@ -462,7 +462,7 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
             for i in range(moving):
                 edge[i] = three(pointers, edge[i])
             for i in range(moving):
-                here[i] = owners[owner_start[part[i]] + edge[i] // OWNER_STEP]
+                here[i] = noted_owner(notes, note_start[part[i]], edge[i])
             for i in range(moving):
                 at[who[i]] = owner_from(left_offsets, part[i], edge[i], here[i])
         if found + distinct > out_tweet.size:
