@@ -63,7 +63,12 @@ class Reading(NamedTuple):
 @helper
 def three(values: Array, at: Whole) -> Whole:
     """The whole number of three bytes at a place."""
-    return np.int64(values[3 * at]) | np.int64(values[3 * at + 1]) << 8 | np.int64(values[3 * at + 2]) << 16
+    first = 3 * np.int64(at)
+    return (
+        np.int64(values[np.uint64(first)])
+        | np.int64(values[np.uint64(first + 1)]) << 8
+        | np.int64(values[np.uint64(first + 2)]) << 16
+    )
 
 
 @helper
@@ -141,8 +146,8 @@ def right_range(
 def noted_owner(notes: Ints, first: Whole, place: Whole) -> Whole:
     """The user of one of the 4 edges up to a place of the segment, or of an edge before; its notes begin at `first`."""
     block = np.int64(first) + (place >> 6) * NOTE_WORDS
-    later = np.int64(notes[block + 1 + ((place >> 4) & 3)]) >> (((place >> 2) & 3) << 3)
-    return np.int64(notes[block]) + (later & NOTE_MOST)
+    later = np.int64(notes[np.uint64(block + 1 + ((place >> 4) & 3))]) >> (((place >> 2) & 3) << 3)
+    return np.int64(notes[np.uint64(block)]) + (later & NOTE_MOST)
 
 
 @helper

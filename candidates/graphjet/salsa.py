@@ -21,6 +21,7 @@ import numpy as np
 
 from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
+    NOTE_WORDS,
     TICK_LIMIT,
     Reading,
     StoreArrays,
@@ -307,31 +308,67 @@ def _draws(key: np.uint64, first: Whole, who: Ints, n: Whole, out: Doubles) -> N
 
 
 @helper
-def _degrees(offsets: Ints, node: Longs, n: Whole, out: Longs) -> None:
+def _take(values: Array, at: Longs, n: Whole, out: Longs) -> None:
+    """out[i] = values[at[i]] for n places: so short a loop that the processor waits for many reads at a time."""
+    for i in range(n):
+        out[i] = values[np.uint64(at[i])]
+
+
+@helper
+def _take_rows(flat: Ints, width: Whole, node: Longs, n: Whole, at: Longs, out: Longs) -> None:
+    """Bring the offsets of n nodes, two rows of `width` beside each other, into the cache."""
+    for i in range(n):
+        at[i] = node[i] * width
+    for i in range(n):
+        out[i] = flat[np.uint64(at[i])] + flat[np.uint64(at[i] + 2 * width - 1)]
+
+
+@helper
+def _degrees(flat: Ints, width: Whole, node: Longs, n: Whole, out: Longs) -> None:
     """How many edges n nodes have, if all segments count."""
     for i in range(n):
-        at, total = node[i], np.int64(0)
-        for segment in range(offsets.shape[1]):
-            total += np.int64(offsets[at + 1, segment] - offsets[at, segment])
+        at, total = node[i] * width, np.int64(0)
+        for segment in range(width):
+            total += np.int64(flat[np.uint64(at + segment + width)]) - np.int64(flat[np.uint64(at + segment)])
         out[i] = total
 
 
 @helper
-def _places(offsets: Ints, start: Longs, node: Longs, number: Longs, n: Whole, place: Longs, part: Ints) -> None:
+def _places(flat: Ints, start: Longs, node: Longs, number: Longs, n: Whole, place: Longs, part: Longs) -> None:
     """Of n nodes' edges by their numbers: the place among all edges, and the segment; all segments count.
 
     Without a branch: how many segments are over before the number is reached.
     """
+    width = start.size
     for i in range(n):
-        at, wanted = node[i], number[i]
+        at, wanted = node[i] * width, number[i]
         segment, over, before = np.int64(0), np.int64(0), np.int64(0)
-        for s in range(start.size - 1):
-            over += np.int64(offsets[at + 1, s] - offsets[at, s])
+        for s in range(width - 1):
+            over += np.int64(flat[np.uint64(at + s + width)]) - np.int64(flat[np.uint64(at + s)])
             past = over <= wanted
             segment += np.int64(past)
             before = over if past else before
         part[i] = segment
-        place[i] = start[segment] + np.int64(offsets[at, segment]) + wanted - before
+        place[i] = start[np.uint64(segment)] + np.int64(flat[np.uint64(at + segment)]) + wanted - before
+
+
+@helper
+def _owners(
+    flat: Ints, notes: Ints, note_start: Longs, part: Longs, place: Longs, n: Whole, at: Longs, spare: Longs, out: Longs
+) -> None:
+    """The users of n edges by segment and place, as `owner_of`, one read of all after the other."""
+    width = note_start.size
+    for i in range(n):
+        at[i] = note_start[np.uint64(part[i])] + (place[i] >> 6) * NOTE_WORDS
+    _take(notes, at, n, spare)
+    for i in range(n):
+        out[i] = noted_owner(notes, note_start[np.uint64(part[i])], place[i])
+    for _ in range(2):  # the user of an edge, or of one up to 3 before
+        for i in range(n):
+            at[i] = (out[i] + 1) * width + part[i]
+        _take(flat, at, n, spare)
+        for i in range(n):
+            out[i] += np.int64(spare[i] <= place[i])
 
 
 @kernel
@@ -357,6 +394,8 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
     pool_last = a.open_left_last
     pool_degree = a.open_left_degree
     right_offsets = a.right_offsets
+    flat_left = left_offsets.reshape(-1)
+    flat_right = right_offsets.reshape(-1)
     pointers = a.pointers
     notes = a.notes
     note_start = a.note_start
@@ -371,7 +410,7 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
     at, everyone, who = np.empty(most, np.int64), np.arange(most).astype(np.int32), np.empty(most, np.int32)
     here, drawn, luck = np.empty(most, np.int64), np.empty(most), np.empty(most)
     degree, number, edge = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    node, part = np.empty(most, np.int64), np.empty(most, np.int32)
+    node, part = np.empty(most, np.int64), np.empty(most, np.int64)
     # Open addresses: a tweet above 32 bits of its visits; 0 is an empty place.
     width = np.int64(16)
     while 2 * width < 3 * most * rounds:
@@ -405,7 +444,8 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                 moving += np.int64((at[w] >= 0) & (drawn[w] >= reset))
                 at[w] = home if at[w] >= 0 else -1  # of those that move until they are back
             if whole:
-                _degrees(left_offsets, here, moving, degree)
+                _take_rows(flat_left, start.size, here, moving, edge, degree)
+                _degrees(flat_left, start.size, here, moving, degree)
             else:
                 known, have = np.int64(-1), np.int64(0)
                 for i in range(moving):
@@ -426,9 +466,10 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
             for i in range(moving):
                 number[i] = min(np.int64((luck[i] - reset) / (1.0 - reset) * degree[i]), degree[i] - 1)
             if whole:
-                _places(left_offsets, start, here, number, moving, edge, part)
+                _places(flat_left, start, here, number, moving, edge, part)
+                _take(packed, edge, moving, node)
                 for i in range(moving):
-                    node[i] = packed[edge[i]] & NODE_MASK
+                    node[i] &= NODE_MASK
             else:
                 for i in range(moving):
                     edge[i] = _edge_of_user(
@@ -455,14 +496,17 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
                         back, back_last, back_degree, since, until, node[i], luck[i],
                     )  # fmt: skip
                 continue
-            _degrees(right_offsets, node, moving, degree)
+            _take_rows(flat_right, start.size, node, moving, edge, degree)
+            _degrees(flat_right, start.size, node, moving, degree)
             for i in range(moving):
                 number[i] = min(np.int64(luck[i] * degree[i]), degree[i] - 1)
-            _places(right_offsets, start, node, number, moving, edge, part)
+            _places(flat_right, start, node, number, moving, edge, part)
+            for i in range(moving):
+                number[i] = 3 * edge[i]
+            _take(pointers, number, moving, degree)
             for i in range(moving):
                 edge[i] = three(pointers, edge[i])
-            for i in range(moving):
-                here[i] = noted_owner(notes, note_start[part[i]], edge[i])
+            _owners(flat_left, notes, note_start, part, edge, moving, number, degree, here)
             for i in range(moving):
                 at[who[i]] = owner_from(left_offsets, part[i], edge[i], here[i])
         if found + distinct > out_tweet.size:
