@@ -13,6 +13,7 @@ from candidates.graphjet.reading import (
     TICK_LIMIT,
     Reading,
     StoreArrays,
+    Whole,
     left_degree,
     left_range,
     newest_edges,
@@ -210,7 +211,7 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         s, end_seed = np.int64(seed_offsets[r]), np.int64(seed_offsets[r + 1])
         while s < end_seed:
             # Edges of the next seeds, as many as there is room for.
-            filled = 0
+            filled: Whole = 0
             if sealed:
                 stop = min(end_seed, s + room)
                 for i in range(stop - s):
@@ -286,7 +287,7 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
                 cells[at_row, 3] = (cells[at_row, 3] | 1) + 4 * (proves & (note & _PROVED == 0))
                 note |= proves * _PROVED
                 cells[at_row, 1] = ((note | bit) & ~(15 << _LAST_TYPE)) | ((kind + 1) << _LAST_TYPE)
-        n = 0
+        n: Whole = 0
         for i in range(rows):
             row_of[np.uint64(tweet[i] - begin_tweet)] = 0
         for i in range(rows):

@@ -433,12 +433,13 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
         for segment in range(start.size):
             whole = whole and since[segment] <= 0 and until[segment] >= TICK_LIMIT
         home = np.int64(query[r])
-        distinct, total = 0, 0
+        distinct: Whole = 0
+        total: Whole = 0
         for step in range(rounds):
             base = np.int64(step) << 33  # draws of a walk do not depend on how many others there are
             # All walks make one step, and each read of it, before any makes the next: reads do not wait for each other.
             _draws(keys[r], base, everyone, n, drawn)
-            moving = 0
+            moving: Whole = 0
             for w in range(n):
                 who[moving], here[moving], luck[moving] = w, at[w], drawn[w]
                 moving += np.int64((at[w] >= 0) & (drawn[w] >= reset))

@@ -195,8 +195,8 @@ def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
 
 
 def test_an_edge_costs_less_than_twelve_bytes() -> None:
-    # 20 edges a node in 4 segments, as 1 M users with 20 M edges: 7 + 3 + 20/64 by both sides + 4 offsets of 4 B for two
-    # nodes each 20 edges = 11.9125, and 7 + 0.8 by user alone. Nodes + 1 and rounding make it a little more.
+    # 20 edges a node in 4 segments, as 1 M users with 20 M edges: 7 + 3 + 20/64 by both sides + 4 offsets of 4 B for
+    # two nodes each 20 edges = 11.9125, and 7 + 0.8 by user alone. Nodes + 1 and rounding make it a little more.
     nodes, edges = 5000, 100_000
     draw = rng.stream(0, "bytes")
     columns = (draw.integers(0, nodes, edges), draw.integers(0, nodes, edges), FAVORITE, np.sort(draw.random(edges)))
