@@ -291,6 +291,8 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         for i in range(rows):
             row_of[np.uint64(tweet[i] - begin_tweet)] = 0
         for i in range(rows):
+            writer[i] = barred[np.uint64(writer[i])]  # from here on: whether the writer is barred
+        for i in range(rows):
             enough = cells[i, 3] >> 2
             if not together:
                 enough, by_type = 0, cells[i, 2]
@@ -298,7 +300,7 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
                     enough = max(enough, by_type & 0xFFFF)
                     by_type >>= 16
             score[n], kept[n] = total[i, 0], tweet[i]
-            n += np.int64((cells[i, 3] & 3 == 1) & (enough >= min_proofs) & (barred[np.uint64(writer[i])] == 0))
+            n += np.int64((cells[i, 3] & 3 == 1) & (enough >= min_proofs) & (writer[i] == 0))
         barred[viewer[r]] &= 1
         for edge in range(follow_offsets[viewer[r]], follow_offsets[viewer[r] + 1]):
             barred[follow_targets[edge]] &= 1
