@@ -3,6 +3,7 @@
     store      the graph in segments of time: take edges in, read any moment
     edges      types of edges and their codes
     reading    how compiled loops read a store
+    pages      arrays on huge pages, for what is read at random
     world      the store of a world's public engagements, one for all views: `world_store(view)`
     seeds      whom a viewer follows, weighted by RealGraph
     counting   TopSecondDegreeByCount, on which `candidates.uteg` stands

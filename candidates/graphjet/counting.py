@@ -9,14 +9,24 @@ from __future__ import annotations
 import numpy as np
 
 from candidates.graphjet.edges import FAVORITE, UNFAVORITE
-from candidates.graphjet.reading import Reading, StoreArrays, left_degree, newest_edges, tweet_of, type_of
+from candidates.graphjet.reading import (
+    TICK_LIMIT,
+    Reading,
+    StoreArrays,
+    Whole,
+    left_degree,
+    left_range,
+    newest_edges,
+    tweet_of,
+    type_of,
+)
 from candidates.kernels import best_rows
 from funnel.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import kernel
 
 # Bits of a tweet's note about one seed: types already counted (9), unfavourited, among the proofs; then last type + 1.
 _UNFAVORITED, _PROVED, _LAST_TYPE, _SEED = 1 << 9, 1 << 10, 11, 16
-_OWN = 1 << 40  # of a tweet's last number: the viewer has touched it
+_AT_HAND = 1 << 13  # edges read before any is counted: 32 bytes each, a quarter of a core's cache
 PROOF_SLOTS = 4  # types of proof at most, counted in 16 bits each
 
 
@@ -139,10 +149,12 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     max_edges: int,
     k: int,
 ) -> tuple[Longs, Ints, Floats]:
-    """Dense cells over the window with a touched list; a tweet's four numbers share half a cache line.
+    """The edges of many seeds at a time, each read of all before the next: which, whose row, what it says.
 
-    cells: the sum (float64 of float32 weights: 1,000 of them add up without rounding, in any order), the note about the
-    seed at hand, proofs by type, proofs of any type (times 2, plus 1 if touched, plus `_OWN`).
+    row_of: int32, of each tweet of the window its row + 1, or 0; rows are made when a tweet is first met, and stand
+    close together in the cache. A row of cells: the sum (float64 of float32 weights: 1,000 of them add up without
+    rounding, in any order), the note about the seed at hand, proofs by type, proofs of any type (times 4, plus 1 if
+    counted, plus 2 if the viewer has touched the tweet).
     """
     left_offsets = a.left_offsets
     start = a.start
@@ -151,15 +163,24 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
     pool = a.open_left
     pool_last = a.open_left_last
     pool_degree = a.open_left_degree
-    width = 0
+    flat = left_offsets.reshape(-1)
+    segments, width, sealed = start.size, 0, not pool.size
     for r in range(viewer.size):
         width = max(width, last[r] - first[r])
-    cells = np.zeros((width, 4), np.int64)
+    row_of = np.zeros(width + 1, np.int32)
+    cells, tweet, writer = (
+        np.empty((width + 1, 4), np.int64),
+        np.empty(width + 1, np.int64),
+        np.empty(width + 1, np.int64),
+    )
     total = cells.view(np.float64)
     # One byte a user: bit 0 hidden, bit 1 in the viewer's network.
-    barred, touched = hidden.astype(np.uint8), np.empty(width + 1, np.int64)
-    edges = np.empty(max_edges, np.int32)
-    score, tweet = np.empty(width, np.float32), np.empty(width, np.int32)
+    barred = hidden.astype(np.uint8)
+    # Edges at hand: packed, of which seed; of those that may count: where in the window, and the row.
+    room = max(_AT_HAND, 2 * max_edges)
+    edges, of_seed = np.empty(room, np.int32), np.empty(room, np.int32)
+    at, row, spare = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
+    score, kept = np.empty(width, np.float32), np.empty(width, np.int32)
     out_request = np.empty(viewer.size * min(k, width), np.int64)
     out_tweet, out_score = np.empty(out_request.size, np.int32), np.empty(out_request.size, np.float32)
     found = 0
@@ -171,7 +192,7 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
         for edge in range(follow_offsets[viewer[r]], follow_offsets[viewer[r] + 1]):
             if follow_times[edge] < now[r]:
                 barred[follow_targets[edge]] |= 2
-        count = 0
+        rows, begin_tweet, end_tweet = np.int64(0), np.int64(first[r]), np.int64(last[r])
         mine = np.empty(
             left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, own_since, until, viewer[r]),
             np.int32,
@@ -182,61 +203,108 @@ def _second_degree(  # noqa: PLR0912, PLR0915 (one loop that shares its cells)
             )
         ):
             t = tweet_of(mine[e])
-            if first[r] <= t < last[r]:
-                if not cells[t - first[r], 3]:
-                    touched[count] = t - first[r]
-                    count += 1
-                cells[t - first[r], 3] = 1 | _OWN
-        for s in range(seed_offsets[r], seed_offsets[r + 1]):
-            for e in range(
-                newest_edges(
-                    left_offsets, start, ticks, packed, pool, pool_last, pool_degree, since, until, seed[s], edges
-                )
-            ):
+            if begin_tweet <= t < end_tweet and row_of[t - begin_tweet] == 0:
+                tweet[rows], writer[rows] = t, 0
+                cells[rows, 0], cells[rows, 1], cells[rows, 2], cells[rows, 3] = 0, 0, 0, 2
+                rows += 1
+                row_of[t - begin_tweet] = rows
+        s, end_seed = np.int64(seed_offsets[r]), np.int64(seed_offsets[r + 1])
+        while s < end_seed:
+            # Edges of the next seeds, as many as there is room for.
+            filled: Whole = 0
+            if sealed:
+                stop = min(end_seed, s + room)
+                for i in range(stop - s):
+                    at[i] = np.int64(seed[s + i]) * segments
+                for i in range(stop - s):
+                    spare[i] = flat[np.uint64(at[i])] + flat[np.uint64(at[i] + 2 * segments - 1)]
+            while s < end_seed and filled + max_edges <= room:
+                if sealed:
+                    user, more = np.int64(seed[s]) * segments, max_edges
+                    for segment in range(segments - 1, -1, -1):
+                        if since[segment] >= until[segment]:
+                            continue
+                        if since[segment] <= 0 and until[segment] >= TICK_LIMIT:
+                            begin = start[segment] + flat[np.uint64(user + segment)]
+                            end = start[segment] + flat[np.uint64(user + segment + segments)]
+                        else:
+                            begin, end = left_range(
+                                left_offsets, start, ticks, segment, seed[s], since[segment], until[segment]
+                            )
+                        begin = max(begin, end - more)
+                        for e in range(end - begin):
+                            spare[filled + e] = end - 1 - e
+                            of_seed[filled + e] = s
+                        filled += end - begin
+                        more -= end - begin
+                else:
+                    count = newest_edges(
+                        left_offsets, start, ticks, packed, pool, pool_last, pool_degree, since, until, seed[s],
+                        edges[filled : filled + max_edges],
+                    )  # fmt: skip
+                    of_seed[filled : filled + count] = s
+                    filled += count
+                s += 1
+            if sealed:
+                for e in range(filled):
+                    edges[e] = packed[np.uint64(spare[e])]
+            # Those that may count.
+            count = 0
+            for e in range(filled):
                 t, kind = tweet_of(edges[e]), type_of(edges[e])
-                if t < first[r] or t >= last[r]:
-                    continue
-                at, bit = t - first[r], np.int64(1) << type_of(edges[e])
-                note = cells[at, 1]
-                if note >> _SEED != s + 1:
-                    note = (s + 1) << _SEED
+                inside = (t >= begin_tweet) & (t < end_tweet)
+                listened = ((counted >> kind) & 1 != 0) | (kind == UNFAVORITE)
+                edges[count], of_seed[count], at[count] = edges[e], of_seed[e], t - begin_tweet
+                count += np.int64(inside & listened)
+            for e in range(count):
+                spare[e] = row_of[np.uint64(at[e])]
+            before = rows
+            for e in range(count):
+                known = np.int64(row_of[np.uint64(at[e])])
+                known = rows + 1 if known == 0 else known
+                tweet[rows] = at[e] + begin_tweet
+                row_of[np.uint64(at[e])] = known
+                rows = max(rows, known)
+                row[e] = known - 1
+            for i in range(before, rows):
+                writer[i] = author[np.uint64(tweet[i])]
+                cells[i, 0], cells[i, 1], cells[i, 2], cells[i, 3] = 0, 0, 0, 0
+            for e in range(count):
+                at_row, kind, who = row[e], type_of(edges[e]), np.int64(of_seed[e])
+                bit = np.int64(1) << kind
+                note = cells[at_row, 1]
+                if note >> _SEED != who + 1:
+                    note = (who + 1) << _SEED
                 if kind == UNFAVORITE:  # newest first: it takes back the favourites before it, if there are any
-                    cells[at, 1] = note | _UNFAVORITED
+                    cells[at_row, 1] = note | _UNFAVORITED
                     continue
                 again = ((note >> _LAST_TYPE) & 15) == kind + 1 if runs else note & bit != 0
-                if again or not counted & bit or (kind == FAVORITE and note & _UNFAVORITED):
+                if again or (kind == FAVORITE and note & _UNFAVORITED):
                     continue
-                # Without a branch, which would wait for the cell to come from memory.
-                touched[count] = at
-                count += 1 - (cells[at, 3] & 1)
-                cells[at, 3] |= 1
-                total[at, 0] += weight[s]
-                if slot[kind] >= 0 and not note & bit and seed[s] != author[t]:
-                    cells[at, 2] += np.int64(1) << (16 * slot[kind])
-                    if not note & _PROVED:
-                        cells[at, 3] += 2
-                        note |= _PROVED
-                cells[at, 1] = ((note | bit) & ~(15 << _LAST_TYPE)) | ((kind + 1) << _LAST_TYPE)
-        n = 0
-        for i in range(count):
-            at = touched[i]
-            if cells[at, 3] & _OWN:
-                cells[at, 0], cells[at, 2], cells[at, 3] = 0, 0, 0
-                continue
-            writer, enough = author[first[r] + at], cells[at, 3] >> 1
+                total[at_row, 0] += weight[who]
+                proves = np.int64((slot[kind] >= 0) & (note & bit == 0) & (seed[who] != writer[at_row]))
+                cells[at_row, 2] += proves << (16 * max(slot[kind], 0))
+                cells[at_row, 3] = (cells[at_row, 3] | 1) + 4 * (proves & (note & _PROVED == 0))
+                note |= proves * _PROVED
+                cells[at_row, 1] = ((note | bit) & ~(15 << _LAST_TYPE)) | ((kind + 1) << _LAST_TYPE)
+        n: Whole = 0
+        for i in range(rows):
+            row_of[np.uint64(tweet[i] - begin_tweet)] = 0
+        for i in range(rows):
+            writer[i] = barred[np.uint64(writer[i])]  # from here on: whether the writer is barred
+        for i in range(rows):
+            enough = cells[i, 3] >> 2
             if not together:
-                enough, by_type = 0, cells[at, 2]
+                enough, by_type = 0, cells[i, 2]
                 for _ in range(PROOF_SLOTS):
                     enough = max(enough, by_type & 0xFFFF)
                     by_type >>= 16
-            if enough >= min_proofs and not barred[writer]:
-                score[n], tweet[n] = total[at, 0], first[r] + at
-                n += 1
-            cells[at, 0], cells[at, 2], cells[at, 3] = 0, 0, 0
+            score[n], kept[n] = total[i, 0], tweet[i]
+            n += np.int64((cells[i, 3] & 3 == 1) & (enough >= min_proofs) & (writer[i] == 0))
         barred[viewer[r]] &= 1
         for edge in range(follow_offsets[viewer[r]], follow_offsets[viewer[r] + 1]):
             barred[follow_targets[edge]] &= 1
-        for row in best_rows(score[:n], tweet[:n], k):
-            out_request[found], out_tweet[found], out_score[found] = r, tweet[row], score[row]
+        for best in best_rows(score[:n], kept[:n], k):
+            out_request[found], out_tweet[found], out_score[found] = r, kept[best], score[best]
             found += 1
     return out_request[:found].copy(), out_tweet[:found].copy(), out_score[:found].copy()

@@ -19,7 +19,8 @@ from funnel.core.kernels import helper
 
 Whole: TypeAlias = int | np.int64  # numba's integers have one size, NumPy's and Python's are two types
 TICK_LIMIT = 1 << 24  # ticks are three bytes
-OWNER_STEP = 16  # edges between two notes of whose edge it is
+# Notes of whose edges they are, for 64 edges five words: the user of the first, and how many users later each 4th's is.
+NOTED_EDGES, NOTE_WORDS, NOTE_MOST = 64, 5, 255
 
 
 class StoreArrays(NamedTuple):
@@ -27,9 +28,9 @@ class StoreArrays(NamedTuple):
 
     left_offsets: int32 [U + 1, S]; right_offsets: int32 [T + 1, S] (no rows if there is no right side): offsets of a
     segment's edges by node, counted from `start` int64 [S]. packed: int32 [E], tweet and type by user; ticks: uint8
-    [3 E], when; pointers: uint8 [3 E], by tweet: the place of the edge among those by user; owners: int32, the user of
-    each 16th edge, a segment's from `owner_start` int64 [S] on. open_left, open_right: int64, the pools of the open
-    segment, tick << 32 | packed; *_last: int32, the first place of a node's newest slice; *_degree: int32.
+    [3 E], when; pointers: uint8 [3 E], by tweet: the place of the edge among those by user; notes: int32, whose edges
+    those are (`noted_owner`), a segment's from `note_start` int64 [S] on. open_left, open_right: int64, the pools of
+    the open segment, tick << 32 | packed; *_last: int32, the first place of a node's newest slice; *_degree: int32.
     """
 
     left_offsets: Ints
@@ -38,8 +39,8 @@ class StoreArrays(NamedTuple):
     packed: Ints
     ticks: Array
     pointers: Array
-    owners: Ints
-    owner_start: Longs
+    notes: Ints
+    note_start: Longs
     open_left: Longs
     open_left_last: Ints
     open_left_degree: Ints
@@ -62,7 +63,12 @@ class Reading(NamedTuple):
 @helper
 def three(values: Array, at: Whole) -> Whole:
     """The whole number of three bytes at a place."""
-    return np.int64(values[3 * at]) | np.int64(values[3 * at + 1]) << 8 | np.int64(values[3 * at + 2]) << 16
+    first = 3 * np.int64(at)
+    return (
+        np.int64(values[np.uint64(first)])
+        | np.int64(values[np.uint64(first + 1)]) << 8
+        | np.int64(values[np.uint64(first + 2)]) << 16
+    )
 
 
 @helper
@@ -137,9 +143,17 @@ def right_range(
 
 
 @helper
-def owner_of(left_offsets: Ints, owners: Ints, owner_start: Longs, segment: Whole, place: Whole) -> Whole:
+def noted_owner(notes: Ints, first: Whole, place: Whole) -> Whole:
+    """The user of one of the 4 edges up to a place of the segment, or of an edge before; its notes begin at `first`."""
+    block = np.int64(first) + (place >> 6) * NOTE_WORDS
+    later = np.int64(notes[np.uint64(block + 1 + ((place >> 4) & 3))]) >> (((place >> 2) & 3) << 3)
+    return np.int64(notes[np.uint64(block)]) + (later & NOTE_MOST)
+
+
+@helper
+def owner_of(left_offsets: Ints, notes: Ints, note_start: Longs, segment: Whole, place: Whole) -> Whole:
     """The user whose edge stands at a place of the segment (0 is its first)."""
-    return owner_from(left_offsets, segment, place, owners[owner_start[segment] + place // OWNER_STEP])
+    return owner_from(left_offsets, segment, place, noted_owner(notes, note_start[segment], place))
 
 
 @helper
@@ -302,8 +316,8 @@ def newest_users(
     pointers: Array,
     packed: Ints,
     left_offsets: Ints,
-    owners: Ints,
-    owner_start: Longs,
+    notes: Ints,
+    note_start: Longs,
     back: Longs,
     back_last: Ints,
     back_degree: Ints,
@@ -332,6 +346,6 @@ def newest_users(
         for at in range(end - 1, begin - 1, -1):
             place = three(pointers, at)
             kind = np.int64(packed[start[segment] + place]) & ~np.int64(NODE_MASK)
-            out[found] = np.int32(kind | owner_of(left_offsets, owners, owner_start, segment, place))
+            out[found] = np.int32(kind | owner_of(left_offsets, notes, note_start, segment, place))
             found += 1
     return found

@@ -248,8 +248,8 @@ def _sampled_users(
     pool_degree = a.open_left_degree
     right_offsets = a.right_offsets
     pointers = a.pointers
-    owners = a.owners
-    owner_start = a.owner_start
+    notes = a.notes
+    note_start = a.note_start
     back = a.open_right
     back_last = a.open_right_last
     back_degree = a.open_right_degree
@@ -273,8 +273,8 @@ def _sampled_users(
                 pointers,
                 packed,
                 left_offsets,
-                owners,
-                owner_start,
+                notes,
+                note_start,
                 back,
                 back_last,
                 back_degree,
@@ -331,8 +331,8 @@ def _co_engaged(  # noqa: PLR0915 (one loop that shares its arrays)
     pool_degree = a.open_left_degree
     right_offsets = a.right_offsets
     pointers = a.pointers
-    owners = a.owners
-    owner_start = a.owner_start
+    notes = a.notes
+    note_start = a.note_start
     back = a.open_right
     back_last = a.open_right_last
     back_degree = a.open_right_degree
@@ -393,8 +393,8 @@ def _co_engaged(  # noqa: PLR0915 (one loop that shares its arrays)
                         pointers,
                         packed,
                         left_offsets,
-                        owners,
-                        owner_start,
+                        notes,
+                        note_start,
                         back,
                         back_last,
                         back_degree,

@@ -21,7 +21,7 @@ import numpy as np
 
 from candidates.graphjet.edges import NODE_MASK
 from candidates.graphjet.reading import (
-    OWNER_STEP,
+    NOTE_WORDS,
     TICK_LIMIT,
     Reading,
     StoreArrays,
@@ -29,6 +29,7 @@ from candidates.graphjet.reading import (
     left_degree,
     left_range,
     newest_edges,
+    noted_owner,
     open_edge,
     open_range,
     owner_from,
@@ -36,7 +37,7 @@ from candidates.graphjet.reading import (
     right_range,
     three,
 )
-from funnel.core.arrays import Array, Bools, Floats, Ints, Longs
+from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.errors import ConfigError, ContractError
 from funnel.core.kernels import helper, kernel
 
@@ -168,8 +169,8 @@ def _user_of_tweet(
     ticks: Array,
     pointers: Array,
     left_offsets: Ints,
-    owners: Ints,
-    owner_start: Longs,
+    notes: Ints,
+    note_start: Longs,
     back: Longs,
     back_last: Ints,
     back_degree: Ints,
@@ -208,7 +209,7 @@ def _user_of_tweet(
                     right_offsets, start, ticks, pointers, segment, tweet, low[segment], high[segment]
                 )
             if rest < end - begin:
-                return owner_of(left_offsets, owners, owner_start, segment, three(pointers, begin + rest))
+                return owner_of(left_offsets, notes, note_start, segment, three(pointers, begin + rest))
             rest -= end - begin
     last, degree = back_last[tweet], back_degree[tweet]
     return open_edge(back, last, degree, open_begin + rest) & NODE_MASK
@@ -299,6 +300,77 @@ def has_edge(a: StoreArrays, low: Ints, high: Ints, user: Ints, request: Longs, 
     return out
 
 
+@helper
+def _draws(key: np.uint64, first: Whole, who: Ints, n: Whole, out: Doubles) -> None:
+    """The draws number first + who of n walks, as `draw`: a loop of its own, of vector instructions."""
+    for i in range(n):
+        out[i] = draw(key, first + np.int64(who[i]))
+
+
+@helper
+def _take(values: Array, at: Longs, n: Whole, out: Longs) -> None:
+    """out[i] = values[at[i]] for n places: so short a loop that the processor waits for many reads at a time."""
+    for i in range(n):
+        out[i] = values[np.uint64(at[i])]
+
+
+@helper
+def _take_rows(flat: Ints, width: Whole, node: Longs, n: Whole, at: Longs, out: Longs) -> None:
+    """Bring the offsets of n nodes, two rows of `width` beside each other, into the cache."""
+    for i in range(n):
+        at[i] = node[i] * width
+    for i in range(n):
+        out[i] = flat[np.uint64(at[i])] + flat[np.uint64(at[i] + 2 * width - 1)]
+
+
+@helper
+def _degrees(flat: Ints, width: Whole, node: Longs, n: Whole, out: Longs) -> None:
+    """How many edges n nodes have, if all segments count."""
+    for i in range(n):
+        at, total = node[i] * width, np.int64(0)
+        for segment in range(width):
+            total += np.int64(flat[np.uint64(at + segment + width)]) - np.int64(flat[np.uint64(at + segment)])
+        out[i] = total
+
+
+@helper
+def _places(flat: Ints, start: Longs, node: Longs, number: Longs, n: Whole, place: Longs, part: Longs) -> None:
+    """Of n nodes' edges by their numbers: the place among all edges, and the segment; all segments count.
+
+    Without a branch: how many segments are over before the number is reached.
+    """
+    width = start.size
+    for i in range(n):
+        at, wanted = node[i] * width, number[i]
+        segment, over, before = np.int64(0), np.int64(0), np.int64(0)
+        for s in range(width - 1):
+            over += np.int64(flat[np.uint64(at + s + width)]) - np.int64(flat[np.uint64(at + s)])
+            past = over <= wanted
+            segment += np.int64(past)
+            before = over if past else before
+        part[i] = segment
+        place[i] = start[np.uint64(segment)] + np.int64(flat[np.uint64(at + segment)]) + wanted - before
+
+
+@helper
+def _owners(
+    flat: Ints, notes: Ints, note_start: Longs, part: Longs, place: Longs, n: Whole, at: Longs, spare: Longs, out: Longs
+) -> None:
+    """The users of n edges by segment and place, as `owner_of`, one read of all after the other."""
+    width = note_start.size
+    for i in range(n):
+        at[i] = note_start[np.uint64(part[i])] + (place[i] >> 6) * NOTE_WORDS
+    _take(notes, at, n, spare)
+    for i in range(n):
+        out[i] = noted_owner(notes, note_start[np.uint64(part[i])], place[i])
+    for _ in range(2):  # the user of an edge, or of one up to 3 before
+        for i in range(n):
+            at[i] = (out[i] + 1) * width + part[i]
+        _take(flat, at, n, spare)
+        for i in range(n):
+            out[i] += np.int64(spare[i] <= place[i])
+
+
 @kernel
 def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay in the cache)
     a: StoreArrays,
@@ -322,9 +394,11 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
     pool_last = a.open_left_last
     pool_degree = a.open_left_degree
     right_offsets = a.right_offsets
+    flat_left = left_offsets.reshape(-1)
+    flat_right = right_offsets.reshape(-1)
     pointers = a.pointers
-    owners = a.owners
-    owner_start = a.owner_start
+    notes = a.notes
+    note_start = a.note_start
     back = a.open_right
     back_last = a.open_right_last
     back_degree = a.open_right_degree
@@ -332,11 +406,16 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
     for r in range(query.size):
         longest = max(longest, offsets[r + 1] - offsets[r])
     most = walks + longest + 2  # each start rounds up
-    at, edge, node = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    # The walks that go on: which they are, the segment that their edge is in and its place there.
-    who, part, spot = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    table = _table(most * rounds)
-    visits, slots = np.empty(table.size, np.int32), np.empty(most * rounds, np.int64)
+    # Of all walks: where each stands. Of those that move: which they are, from where, and what they have drawn.
+    at, everyone, who = np.empty(most, np.int64), np.arange(most).astype(np.int32), np.empty(most, np.int32)
+    here, drawn, luck = np.empty(most, np.int64), np.empty(most), np.empty(most)
+    degree, number, edge = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    node, part = np.empty(most, np.int64), np.empty(most, np.int64)
+    # Open addresses: a tweet above 32 bits of its visits; 0 is an empty place.
+    width = np.int64(16)
+    while 2 * width < 3 * most * rounds:
+        width *= 2
+    table, slots = np.zeros(width, np.int64), np.empty(most * rounds + 1, np.int64)
     out_request, out_tweet, out_score = np.empty(64, np.int64), np.empty(64, np.int32), np.empty(64, np.float32)
     found = 0
     for r in range(query.size):
@@ -353,75 +432,84 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
         whole = not pool.size
         for segment in range(start.size):
             whole = whole and since[segment] <= 0 and until[segment] >= TICK_LIMIT
-        distinct, total, known, degree = 0, 0, np.int64(-1), np.int64(0)
+        home = np.int64(query[r])
+        distinct: Whole = 0
+        total: Whole = 0
         for step in range(rounds):
             base = np.int64(step) << 33  # draws of a walk do not depend on how many others there are
             # All walks make one step, and each read of it, before any makes the next: reads do not wait for each other.
-            moving = 0
+            _draws(keys[r], base, everyone, n, drawn)
+            moving: Whole = 0
             for w in range(n):
-                drawn = draw(keys[r], base + w)
-                if at[w] < 0:
-                    continue
-                if drawn < reset:
-                    at[w] = query[r]
-                    continue
-                if at[w] != known:
-                    known = at[w]
-                    if whole:
-                        degree = np.int64(0)
-                        for segment in range(start.size):
-                            degree += np.int64(left_offsets[known + 1, segment] - left_offsets[known, segment])
-                    else:
-                        degree = np.int64(
+                who[moving], here[moving], luck[moving] = w, at[w], drawn[w]
+                moving += np.int64((at[w] >= 0) & (drawn[w] >= reset))
+                at[w] = home if at[w] >= 0 else -1  # of those that move until they are back
+            if whole:
+                _take_rows(flat_left, start.size, here, moving, edge, degree)
+                _degrees(flat_left, start.size, here, moving, degree)
+            else:
+                known, have = np.int64(-1), np.int64(0)
+                for i in range(moving):
+                    if here[i] != known:
+                        known = here[i]
+                        have = np.int64(
                             left_degree(left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known)
                         )
-                if degree == 0:
-                    at[w] = -1  # nowhere to go: the walk ends
+                    degree[i] = have
+            able = 0
+            for i in range(moving):
+                if degree[i] == 0:
+                    at[who[i]] = -1  # nowhere to go: the walk ends
                     continue
-                number = np.int64(min(np.int64((drawn - reset) / (1.0 - reset) * degree), degree - 1))
-                who[moving] = w
-                if whole:
-                    edge[moving], _ = _place(left_offsets, start, known, number)
-                else:
-                    edge[moving] = _edge_of_user(
-                        left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, known, number
+                who[able], here[able], luck[able], degree[able] = who[i], here[i], luck[i], degree[i]
+                able += 1
+            moving = able
+            for i in range(moving):
+                number[i] = min(np.int64((luck[i] - reset) / (1.0 - reset) * degree[i]), degree[i] - 1)
+            if whole:
+                _places(flat_left, start, here, number, moving, edge, part)
+                _take(packed, edge, moving, node)
+                for i in range(moving):
+                    node[i] &= NODE_MASK
+            else:
+                for i in range(moving):
+                    edge[i] = _edge_of_user(
+                        left_offsets, start, ticks, pool, pool_last, pool_degree, since, until, here[i], number[i]
                     )
-                moving += 1
+                for i in range(moving):
+                    node[i] = _tweet_at(packed, pool, pool_last, pool_degree, here[i], edge[i])
             for i in range(moving):
-                if whole or edge[i] >= 0:
-                    node[i] = packed[edge[i]] & NODE_MASK
-                else:
-                    node[i] = _tweet_at(packed, pool, pool_last, pool_degree, at[who[i]], edge[i])
-            for i in range(moving):
-                slot = _slot(table, node[i])
-                if table[slot] < 0:
-                    table[slot], visits[slot], slots[distinct] = node[i], 0, slot
-                    distinct += 1
-                visits[slot] += 1
+                slot = ((node[i] * 0x9E3779B97F4A7C1) >> 20) & (width - 1)
+                while table[slot] and table[slot] >> 32 != node[i]:
+                    slot = (slot + 1) & (width - 1)
+                entry = table[slot]
+                slots[distinct] = slot
+                distinct += np.int64(entry == 0)
+                table[slot] = ((node[i] << 32) if entry == 0 else entry) + 1
             total += moving
             if step + 1 == rounds:
                 continue
-            known = np.int64(-1)
-            back_draws = base + (np.int64(1) << 32)
+            _draws(keys[r], base + (np.int64(1) << 32), who, moving, luck)
             if not whole:
                 for i in range(moving):
                     at[who[i]] = _user_of_tweet(
-                        right_offsets, start, ticks, pointers, left_offsets, owners, owner_start,
-                        back, back_last, back_degree, since, until, node[i], draw(keys[r], back_draws + who[i]),
+                        right_offsets, start, ticks, pointers, left_offsets, notes, note_start,
+                        back, back_last, back_degree, since, until, node[i], luck[i],
                     )  # fmt: skip
                 continue
+            _take_rows(flat_right, start.size, node, moving, edge, degree)
+            _degrees(flat_right, start.size, node, moving, degree)
             for i in range(moving):
-                tweet, degree = node[i], np.int64(0)
-                for segment in range(start.size):
-                    degree += right_offsets[tweet + 1, segment] - right_offsets[tweet, segment]
-                number = min(np.int64(draw(keys[r], back_draws + who[i]) * degree), degree - 1)
-                spot[i], part[i] = _place(right_offsets, start, tweet, number)
+                number[i] = min(np.int64(luck[i] * degree[i]), degree[i] - 1)
+            _places(flat_right, start, node, number, moving, edge, part)
             for i in range(moving):
-                spot[i] = three(pointers, spot[i])
+                number[i] = 3 * edge[i]
+            _take(pointers, number, moving, degree)
             for i in range(moving):
-                edge[i] = owners[owner_start[part[i]] + spot[i] // OWNER_STEP]
+                edge[i] = three(pointers, edge[i])
+            _owners(flat_left, notes, note_start, part, edge, moving, number, degree, here)
             for i in range(moving):
-                at[who[i]] = owner_from(left_offsets, part[i], spot[i], edge[i])
+                at[who[i]] = owner_from(left_offsets, part[i], edge[i], here[i])
         if found + distinct > out_tweet.size:
             size = max(found + distinct, 2 * out_tweet.size)
             old_request, old_tweet, old_score = out_request, out_tweet, out_score
@@ -430,9 +518,10 @@ def _walk(  # noqa: PLR0912, PLR0915 (one loop, so that a request's walks stay i
             out_request[:found], out_tweet[:found] = old_request[:found], old_tweet[:found]
             out_score[:found] = old_score[:found]
         for i in range(distinct):
-            slot = slots[i]
-            out_request[found], out_tweet[found], out_score[found] = r, table[slot], visits[slot] / total
-            table[slot] = -1
+            entry = table[slots[i]]
+            out_request[found], out_tweet[found] = r, entry >> 32
+            out_score[found] = (entry & 0xFFFFFFFF) / total
+            table[slots[i]] = 0
             found += 1
     return out_request[:found].copy(), out_tweet[:found].copy(), out_score[:found].copy()
 

@@ -19,7 +19,7 @@ What edges mean:
   made later changes no reading of an earlier moment, unless a segment was dropped meanwhile.
 
 Cost of a sealed edge: 7 bytes by user (node and type 4, time 3), and with a right side 3 more (its place among those by
-user) and a quarter of one (the user of each 16th edge); of a node in a segment 4 bytes a side.
+user) and a third of one (notes of whose edges they are); of a node in a segment 4 bytes a side.
 """
 
 from __future__ import annotations
@@ -28,10 +28,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from candidates.graphjet.edges import EDGE_TYPES, MAX_NODES, NODE_MASK, kind_of, node_of, pack
-from candidates.graphjet.reading import OWNER_STEP, TICK_LIMIT, Reading, StoreArrays, Whole, slice_of
+from candidates.graphjet.pages import large
+from candidates.graphjet.reading import (
+    NOTE_MOST,
+    NOTE_WORDS,
+    NOTED_EDGES,
+    TICK_LIMIT,
+    Reading,
+    StoreArrays,
+    Whole,
+    slice_of,
+)
 from funnel.core.arrays import Array, Ints, Longs, frozen
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.kernels import helper, kernel
@@ -51,7 +61,7 @@ class SealedSegment:
     packed: Ints
     ticks: Array
     pointers: Array
-    owners: Ints
+    notes: Ints
 
 
 class BipartiteStore:
@@ -247,47 +257,54 @@ class BipartiteStore:
     def _assemble(self) -> None:
         parts = self._sealed
         sizes = np.array([part.packed.size for part in parts], np.int64)
-        notes = np.array([part.owners.size for part in parts], np.int64)
+        noted = np.array([part.notes.size for part in parts], np.int64)
         flat = {
-            name: frozen(np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)]))
-            for name, dtype in (("packed", np.int32), ("ticks", np.uint8), ("pointers", np.uint8), ("owners", np.int32))
+            name: _one_after_another([getattr(part, name) for part in parts], dtype)
+            for name, dtype in (("packed", np.int32), ("ticks", np.uint8), ("pointers", np.uint8), ("notes", np.int32))
         }
         sides = {
             name: _side_by_side([getattr(part, name) for part in parts]) for name in ("left_offsets", "right_offsets")
         }
-        start, owner_start = (np.concatenate([[0], np.cumsum(values)]).astype(np.int64) for values in (sizes, notes))
+        start, note_start = (np.concatenate([[0], np.cumsum(values)]).astype(np.int64) for values in (sizes, noted))
         nothing = _OpenSegment.empty().state
         self._assembled = StoreArrays(
-            **sides, start=frozen(start[:-1]), owner_start=frozen(owner_start[:-1]), **flat,
+            **sides, start=frozen(start[:-1]), note_start=frozen(note_start[:-1]), **flat,
             open_left=frozen(nothing.left_pool), open_left_last=frozen(nothing.left_last),
             open_left_degree=frozen(nothing.left_degree), open_right=frozen(nothing.right_pool),
             open_right_last=frozen(nothing.right_last), open_right_degree=frozen(nothing.right_degree),
         )  # fmt: skip
         # The parts become views of the whole: nothing is held twice.
         for i, part in enumerate(parts):
-            edges, owners = slice(start[i], start[i + 1]), slice(owner_start[i], owner_start[i + 1])
+            edges, notes = slice(start[i], start[i + 1]), slice(note_start[i], note_start[i + 1])
             three = slice(3 * edges.start, 3 * edges.stop)
             self._sealed[i] = SealedSegment(
                 part.base_h, part.last_tick, sides["left_offsets"][:, i], sides["right_offsets"][:, i],
                 flat["packed"][edges], flat["ticks"][three],
-                flat["pointers"][three] if self.both_sides else flat["pointers"], flat["owners"][owners],
+                flat["pointers"][three] if self.both_sides else flat["pointers"], flat["notes"][notes],
             )  # fmt: skip
 
 
 _SPAN_H = (TICK_LIMIT - 1) * TICK_H
 
 
+def _one_after_another(columns: list[Array], dtype: DTypeLike) -> Array:
+    """All columns in one array on huge pages."""
+    out = large((sum(column.size for column in columns),), dtype)
+    np.concatenate([np.empty(0, dtype), *columns], out=out)
+    return frozen(out)
+
+
 def _side_by_side(columns: list[Ints]) -> Ints:
     """int32 [n + 1, S], a node's offsets of all segments beside each other."""
     rows = columns[0].size if columns else 0
-    out = np.empty((rows, len(columns)), np.int32)
+    out = large((rows, len(columns)), np.int32)
     for i, column in enumerate(columns):
         out[:, i] = column
     return frozen(out)
 
 
 def _nbytes(part: SealedSegment) -> int:
-    arrays = (part.left_offsets, part.right_offsets, part.packed, part.ticks, part.pointers, part.owners)
+    arrays = (part.left_offsets, part.right_offsets, part.packed, part.ticks, part.pointers, part.notes)
     return sum(array.nbytes for array in arrays)
 
 
@@ -310,7 +327,7 @@ def _widened(part: SealedSegment, users: int, tweets: int, *, both_sides: bool) 
     if both_sides:
         right = np.pad(right, (0, tweets + 1 - right.size), mode="edge")
     return SealedSegment(
-        part.base_h, part.last_tick, frozen(left), frozen(right), part.packed, part.ticks, part.pointers, part.owners
+        part.base_h, part.last_tick, frozen(left), frozen(right), part.packed, part.ticks, part.pointers, part.notes
     )
 
 
@@ -462,7 +479,7 @@ def _append(
 def _lay_out(
     left: Ints, packed: Ints, ticks: Ints, users: int, tweets: int
 ) -> tuple[Ints, Ints, Ints, Array, Array, Ints]:
-    """Two counting sorts: (left_offsets, right_offsets, packed, ticks, pointers, owners); tweets −1: no right side."""
+    """Two counting sorts: (left_offsets, right_offsets, packed, ticks, pointers, notes); tweets −1: no right side."""
     n = left.size
     left_offsets = np.zeros(users + 1, np.int32)
     for i in range(n):
@@ -481,12 +498,16 @@ def _lay_out(
             at[i] = to
     if tweets < 0:
         return left_offsets, np.empty(0, np.int32), by_left, when, np.empty(0, np.uint8), np.empty(0, np.int32)
-    owners = np.empty((n + OWNER_STEP - 1) // OWNER_STEP, np.int32)
+    notes = np.zeros((n + NOTED_EDGES - 1) // NOTED_EDGES * NOTE_WORDS, np.int32)
     user = 0
-    for note in range(owners.size):
-        while left_offsets[user + 1] <= note * OWNER_STEP:
+    for quarter in range((n + 3) // 4):
+        while left_offsets[user + 1] <= 4 * quarter:
             user += 1
-        owners[note] = user
+        block = quarter // 16 * NOTE_WORDS
+        if quarter % 16 == 0:
+            notes[block] = user
+        later = min(user - notes[block], NOTE_MOST)
+        notes[block + 1 + quarter % 16 // 4] |= later << (8 * (quarter % 4))
     right_offsets = np.zeros(tweets + 1, np.int32)
     for i in range(n):
         right_offsets[(packed[i] & NODE_MASK) + 1] += 1
@@ -499,4 +520,4 @@ def _lay_out(
         to = place[tweet]
         place[tweet] += 1
         pointers[3 * to], pointers[3 * to + 1], pointers[3 * to + 2] = at[i] & 255, (at[i] >> 8) & 255, at[i] >> 16
-    return left_offsets, right_offsets, by_left, when, pointers, owners
+    return left_offsets, right_offsets, by_left, when, pointers, notes

@@ -135,6 +135,16 @@ def test_walks_depend_on_their_key_and_on_nothing_else() -> None:
             )
 
 
+@pytest.mark.parametrize("per_segment", [1, 7, 30, 90])  # whole segments; 7 leaves some edges in the open one
+def test_walks_are_the_same_however_the_edges_are_cut_into_segments(per_segment: int) -> None:
+    seeds = (np.array([0, 2, 3]), np.array([1, 5, 8], np.int32), np.array([1, 2, 1], np.float32))
+    asked = np.array([2, 11], np.int32), seeds, keys(2)
+    one = salsa.walk(graph(per_segment=1000)[0].read([11.0, 11.0]), *asked, walks=300, length=7)
+    other = salsa.walk(graph(per_segment=per_segment)[0].read([11.0, 11.0]), *asked, walks=300, length=7)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert set(one[0].tolist()) == {0, 1}
+
+
 def test_walks_see_only_edges_before_their_moment() -> None:
     store, _ = graph()
     found = salsa.walk(store.read(6.0), np.array([2], np.int32), seeds_of((1, 1.0)), keys(), length=5)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from candidates.graphjet.counting import engaged_types
 from candidates.graphjet.edges import CLICK, EDGE_TYPES, FAVORITE, QUOTE, RETWEET, UNFAVORITE, kind_of, node_of, pack
-from candidates.graphjet.reading import Reading
+from candidates.graphjet.pages import HUGE_PAGE, large
+from candidates.graphjet.reading import Reading, noted_owner, owner_of
 from candidates.graphjet.store import TICK_H, BipartiteStore
 from candidates.graphjet.world import world_store
 from funnel.core import rng
@@ -194,12 +195,12 @@ def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
 
 
 def test_an_edge_costs_less_than_twelve_bytes() -> None:
-    # 20 edges a node in 4 segments, as 1 M users with 20 M edges: 10.25 by both sides + 4 offsets of 4 B for two nodes
-    # each 20 edges = 11.85, and 7 + 0.8 by user alone. Nodes + 1 and rounding make it a little more.
+    # 20 edges a node in 4 segments, as 1 M users with 20 M edges: 7 + 3 + 20/64 by both sides + 4 offsets of 4 B for
+    # two nodes each 20 edges = 11.9125, and 7 + 0.8 by user alone. Nodes + 1 and rounding make it a little more.
     nodes, edges = 5000, 100_000
     draw = rng.stream(0, "bytes")
     columns = (draw.integers(0, nodes, edges), draw.integers(0, nodes, edges), FAVORITE, np.sort(draw.random(edges)))
-    for both_sides, wanted in ((True, 11.85), (False, 7.8)):
+    for both_sides, wanted in ((True, 11.9125), (False, 7.8)):
         store = BipartiteStore(users=nodes, tweets=nodes, edges_per_segment=edges // 4, both_sides=both_sides)
         store.ingest(*columns)
         assert store.segments == 4
@@ -229,3 +230,28 @@ def test_a_world_has_one_store_for_all_views_and_grows_it() -> None:
     assert world_store(early) is first
     assert len(first) < len(extended) == len(anew)
     assert Counter(edge[:3] for edge in extended.edges()) == Counter(edge[:3] for edge in anew.edges())
+
+
+@pytest.mark.parametrize("users", [30, 3_000, 200_000])
+def test_whose_edge_stands_at_a_place_is_known_from_the_notes(users: int) -> None:
+    # With 200,000 users and 500 edges, 64 edges span more users than a byte can count.
+    draw = rng.stream(users, "owners")
+    store = BipartiteStore(users=users, tweets=10, edges_per_segment=500)
+    store.ingest(draw.integers(0, users, 1_000), draw.integers(0, 10, 1_000), FAVORITE, np.sort(draw.random(1_000)))
+    a = store.read(1.0).arrays
+    for segment in range(2):
+        truth = np.repeat(np.arange(users), np.diff(a.left_offsets[:, segment]))
+        noted = [noted_owner(a.notes, a.note_start[segment], place) for place in range(500)]
+        assert (np.array(noted) <= truth).all()
+        assert [owner_of(a.left_offsets, a.notes, a.note_start, segment, place) for place in range(500)] == list(truth)
+
+
+def test_large_arrays_begin_at_a_huge_page_and_small_ones_anywhere() -> None:
+    for shape, dtype in (((3, 1 << 18), np.int32), ((5, 7), np.uint8), ((0, 2), np.int32)):
+        array = large(shape, dtype)
+        assert array.shape == shape
+        assert array.dtype == dtype
+        assert not array.any()
+        array[...] = 3
+        assert (array == 3).all()
+        assert array.nbytes < HUGE_PAGE // 2 or array.__array_interface__["data"][0] % HUGE_PAGE == 0

@@ -12,6 +12,7 @@ from candidates.graphjet.counting import second_degree
 from candidates.graphjet.store import BipartiteStore
 from candidates.uteg import UTEG
 from funnel import explain
+from funnel.core import rng
 from funnel.core.actions import ACTION_CODE
 from funnel.core.batch import Requests
 from funnel.core.errors import ConfigError
@@ -175,3 +176,35 @@ def test_an_explanation_names_the_followees_who_stand_behind_a_tweet(trained: Fu
             assert any(words.startswith(line) for words in explain.words(said))
             named += 1
     assert named > 0
+
+
+@pytest.mark.parametrize("window_h", [np.inf, 30.0])
+@pytest.mark.parametrize("per_segment", [5_000, 1 << 16])
+def test_many_edges_are_counted_as_one_by_one(per_segment: int, window_h: float) -> None:
+    # 60 seeds with 300 edges each are read in three turns; segments whole, cut by the window, or all of them open.
+    draw, users, tweets, edges_ = rng.stream(3, "many edges"), 61, 400, 18_300
+    user, tweet = draw.permutation(np.repeat(np.arange(users), 300)), draw.integers(0, tweets, edges_)
+    kind, time_h = draw.choice([FAV, FAV, RT, UNFAV], edges_), np.sort(draw.uniform(0.0, 48.0, edges_))
+    time_h = np.round(time_h * 36_000) / 36_000 + 1e-6  # inside a tick of 0.1 s
+    store = BipartiteStore(users=users, tweets=tweets, edges_per_segment=per_segment)
+    store.ingest(user, tweet, kind, time_h)
+    weight = (1 + draw.integers(0, 8, users) / 8).astype(np.float32)
+    author = draw.integers(0, users, tweets).astype(np.int32)
+    graph = (np.zeros(users + 1, np.int64), np.empty(0, np.int32), np.empty(0))
+    seeds = (np.array([0, users - 1]), np.arange(1, users, dtype=np.int32), weight[1:])
+    _, found, score = second_degree(
+        store.read(49.0, window_h=window_h), np.array([0], np.int32), np.array([49.0]), seeds,
+        (author, np.zeros(users, np.bool_)), graph, (np.array([100]), np.array([tweets])),
+        counted=edges.kinds_mask(("favorite", "retweet")), proofs=(FAV,), min_proofs=2, own_low=store.read(49.0).low,
+    )  # fmt: skip
+    kept: dict[int, set[tuple[int, int]]] = defaultdict(set)
+    for who, what, how, when in zip(user.tolist(), tweet.tolist(), kind.tolist(), time_h.tolist(), strict=True):
+        if when >= 49.0 - window_h:
+            kept[what] = kept[what] - {(who, FAV)} if how == UNFAV else kept[what] | {(who, how)}
+    own, wanted = set(tweet[user == 0].tolist()), {}
+    for what, done in kept.items():
+        proofs = {who for who, how in done if how == FAV and who not in (0, author[what])}
+        if what >= 100 and what not in own and author[what] != 0 and len(proofs) >= 2:
+            wanted[what] = sum(float(weight[who]) for who, _ in done)
+    assert len(wanted) > 50
+    assert dict(zip(found.tolist(), score.tolist(), strict=True)) == wanted
