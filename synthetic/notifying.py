@@ -2,30 +2,32 @@
 
 A notification is opened, or clicked in the notification tab, with the log-odds
 
-    b + w [min(u, 0) 2 sigma(-moment) + max(u, 0)] + k(kind) + c close + opening(viewer) - s stale + (1 - h close) moment
+    b + w [min(u, 0) 2 sigma(-moment) + max(u, 0)] + (1 - h close) moment + k(kind)
+      + c close + opening(viewer) - s stale
     moment = p in_app - r cos(own) - n night - f log(1 + received)
     u      = z - centre - 2
 
 where z is the timeline's utility of the tweet to the viewer (`synthetic.behaviour`) and centre that of an average
-impression; kind says whether the viewer follows its author, or somebody who engaged with it; close is 1 - 2^(-e), with e
-the viewer's public engagements with the author so far; and stale is whether the viewer was shown the tweet before, by
+impression; kind says whether the viewer follows its author, or somebody who engaged with it; close is 1 - 2^(-e), with
+e the viewer's public engagements with the author so far; and stale is whether the viewer was shown the tweet before, by
 either product.
 
 The moment is good for a viewer who is in the app (in_app is 1 this very moment, half an hour later), and by their own
 day: own is the angle of the hour on a clock whose midnight, the middle of this viewer's night, differs from person to
-person (half past three in the mean), and night is max(0, cos(own))^2. Received counts the notifications of the past, one
-of age a hours as 2^(-a / 8). At a bad moment only a tweet of much use is opened: what it falls short of that counts up to
-twice. At a good one it counts little, and people open what they would leave otherwise. What somebody close wrote is
-opened whenever it comes. That is what studies of interruptions find: attention that is not scarce takes what is offered
-(Pielot et al., "When attention is not scarce: detecting boredom from mobile phone usage", UbiComp 2015); content and
-sender decide in company with the moment (Fischer et al., "Effects of content and time of delivery on receptivity to
-mobile interruptions", MobileHCI 2010; Mehrotra et al., "Designing content-driven intelligent notification mechanisms for
-mobile applications", UbiComp 2015); and what people one knows have sent is seen to within minutes at any hour (Pielot et
-al., "An in-situ study of mobile phone notifications", MobileHCI 2014). The weights are our choice.
+person (half past three in the mean), and night is max(0, cos(own))^2. Received counts the notifications of the past,
+one of age a hours as 2^(-a / 8). At a bad moment only a tweet of much use is opened: what it falls short of that counts
+up to twice. At a good one it counts little, and people open what they would leave otherwise. What somebody close wrote
+is opened whenever it comes. That is what studies of interruptions find: attention that is not scarce takes what is
+offered (Pielot et al., "When attention is not scarce: detecting boredom from mobile phone usage", UbiComp 2015);
+content and sender decide in company with the moment (Fischer et al., "Effects of content and time of delivery on
+receptivity to mobile interruptions", MobileHCI 2010; Mehrotra et al., "Designing content-driven intelligent
+notification mechanisms for mobile applications", UbiComp 2015); and what people one knows have sent is seen to within
+minutes at any hour (Pielot et al., "An in-situ study of mobile phone notifications", MobileHCI 2014). The weights are
+our choice.
 
-Whoever is in the app sees the notification in the tab, others on the lock screen. Engaging, given that, depends on z and
-on how readily the viewer likes tweets. Wiping away (what was not opened), disliking (mostly by those who stand in the
-tab) and turning off have the log-odds
+Whoever is in the app sees the notification in the tab, others on the lock screen. Engaging, given that, depends on z
+and on how readily the viewer likes tweets. Wiping away (what was not opened), disliking (mostly by those who stand in
+the tab) and turning off have the log-odds
 
     b_a + annoyance(viewer) + n / 2 night + f / 2 log(1 + received) - v z
 
@@ -60,8 +62,8 @@ _HALF_LIFE_H = 8.0  # of a notification in the memory of who received it: a day 
 _IN_APP_HALF_LIFE_H = 1.0
 _DEAD_OF_NIGHT_H, _DAY_H = 3.5, 24.0
 _OPENING_SIGMA, _ANNOYANCE_SIGMA = 0.7, 0.7
-# Standard deviation of the middle of people's nights: Roenneberg et al., "Epidemiology of the human circadian clock",
-# Sleep Medicine Reviews 2007, find a little less on free days. Cut at three of them.
+# Standard deviation of the middle of people's nights, of the order of that in Roenneberg et al., "Epidemiology of the
+# human circadian clock", Sleep Medicine Reviews 2007; cut at three of them.
 _LATE_SIGMA_H, _MOST_SIGMAS = 1.5, 3.0
 _AMPLE = 2.0  # above the utility of an average impression, a tweet is of so much use that it falls short of nothing
 _STEPS = 40  # of the calibration

@@ -127,7 +127,7 @@ class Notified:
     """What makes a viewer open a notification or be annoyed by it, in log-odds unless it says otherwise; our choice."""
 
     utility: Weight = 1.0
-    """On opening: the timeline's utility of the tweet to the viewer; up to twice that at a bad moment, less at a good."""
+    """On opening: the timeline's utility of the tweet to the viewer; twice that at a bad moment."""
     first_degree: Weight = 0.4
     """On opening: its author is somebody whom the viewer follows (besides what that adds to the utility)."""
     social_proof: Weight = 0.2
@@ -143,8 +143,8 @@ class Notified:
     night: Weight = 2.0
     """Lost on opening in the dead of the viewer's own night; half as much is added to each sign of annoyance."""
     fatigue: Weight = 1.0
-    """Lost on opening for each e-fold of notifications received lately (plus one); half as much is added to each sign of
-    annoyance."""
+    """Lost on opening for each e-fold of notifications received lately (plus one); half as much is added to each sign
+    of annoyance."""
     stale: Weight = 1.0
     """Lost on opening if the viewer was shown the tweet before, in the timeline or by a notification."""
     annoyance: Weight = 0.5

@@ -93,7 +93,7 @@ def notification_dismiss_rate(requests: Requests) -> Floats:
 
 @request_feature("notification_open_rate_at_hour", unit="rate", group="notification")
 def notification_open_rate_at_hour(requests: Requests) -> Floats:
-    """The viewer's open rate near this hour of the day: one d hours from it, on any day, counts 1 + cos(2 pi d / 24)."""
+    """The viewer's open rate near this hour of the day: one d hours from it counts 1 + cos(2 pi d / 24)."""
     return _rate(_near_hour(requests, "oonc"), _near_hour(requests, "notification"), PRIOR_OPENED)
 
 
