@@ -172,7 +172,7 @@ class NotificationModel:
         return Causes(
             utility=self._timeline.utility(viewer, tweet, now_h),
             kind=self.kinds(viewer, tweet, now_h),
-            closeness=1.0 - np.exp2(-acts.astype(np.float32)),
+            closeness=(1.0 - np.exp2(-acts.astype(np.float32))).astype(np.float32),
             fatigue=np.log1p(received),
             waking=waking_at(now_h, late_h),
             night=night_at(now_h, late_h),
