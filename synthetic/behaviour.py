@@ -70,8 +70,8 @@ class Truth:
     and having seen the author and the topic lately, in the utility; intercepts: float32 [A]; centre: float32 [1], the
     utility of an average impression; seed: uint64 [1], the key of the likings between viewers and authors; novelty:
     float32 [U] in [-1, 1], how much faster than others a viewer tires of what was there before, or empty if all are
-    alike. Of notifications (`synthetic.notifying`), empty if nobody knows: notice: float32 [U, 2], the viewers'
-    propensities; push_weights: float32 [13], the settings `Notified`; push_intercepts: float32 [7].
+    alike. Of notifications (`synthetic.notifying`), empty if nobody knows: notice: float32 [U, 3], the viewers'
+    propensities and rhythm; push_weights: float32 [17], the settings `Notified`; push_intercepts: float32 [7].
     """
 
     interests: Floats

@@ -97,7 +97,7 @@ class Generated:
     """Places for tweets drawn at random."""
     patience: Annotated[float, Field(gt=0.0, le=1_000.0)] = 25.0
     """Place of the page that a median viewer reaches with probability 1/e."""
-    notifications_per_user_day: Annotated[float, Field(ge=0.0, le=24.0)] = 2.5
+    notifications_per_user_day: Annotated[float, Field(ge=0.0, le=24.0)] = 4.0
     """Recommended notifications that the log's policy sends to a user in a day; 0 for a world without any."""
     notification_shares: tuple[Share, Share, Share] = (0.5, 0.25, 0.25)
     """Shares of the policy's arms: tweets of followees, popular ones, ones drawn at random; they want a sum of 1."""

@@ -2,17 +2,34 @@
 
 A notification is opened, or clicked in the notification tab, with the log-odds
 
-    b + w z + k(kind) + opening(viewer) - n night - f log(1 + received) - s stale
+    b + w [min(u, 0) 2 sigma(-moment) + max(u, 0)] + (1 - h close) moment + k(kind)
+      + c close + opening(viewer) - s stale
+    moment = p in_app - r cos(own) - n night - f log(1 + received)
+    u      = z - centre - 2
 
-where z is the timeline's utility of the tweet to the viewer (`synthetic.behaviour`); kind says whether the viewer
-follows its author, or somebody who engaged with it; night is 1 at half past three and 0 from half past nine in the
-morning to half past nine in the evening; received counts the notifications of the past, one of age a hours as
-2^(-a / 8); and stale is whether the viewer was shown the tweet before, by either product. Whoever is in the app sees
-the notification in the tab, others on the lock screen. Engaging, given that, depends on z and on how readily the viewer
-likes tweets. Wiping away (what was not opened), disliking (mostly by those who stand in the tab) and turning off have
-the log-odds
+where z is the timeline's utility of the tweet to the viewer (`synthetic.behaviour`) and centre that of an average
+impression; kind says whether the viewer follows its author, or somebody who engaged with it; close is 1 - 2^(-e), with
+e the viewer's public engagements with the author so far; and stale is whether the viewer was shown the tweet before, by
+either product.
 
-    b_a + annoyance(viewer) + n / 2 night + f log(1 + received) - v z
+The moment is good for a viewer who is in the app (in_app is 1 this very moment, half an hour later), and by their own
+day: own is the angle of the hour on a clock whose midnight, the middle of this viewer's night, differs from person to
+person (half past three in the mean), and night is max(0, cos(own))^2. Received counts the notifications of the past,
+one of age a hours as 2^(-a / 8). At a bad moment only a tweet of much use is opened: what it falls short of that counts
+up to twice. At a good one it counts little, and people open what they would leave otherwise. What somebody close wrote
+is opened whenever it comes. That is what studies of interruptions find: attention that is not scarce takes what is
+offered (Pielot et al., "When attention is not scarce: detecting boredom from mobile phone usage", UbiComp 2015);
+content and sender decide in company with the moment (Fischer et al., "Effects of content and time of delivery on
+receptivity to mobile interruptions", MobileHCI 2010; Mehrotra et al., "Designing content-driven intelligent
+notification mechanisms for mobile applications", UbiComp 2015); and what people one knows have sent is seen to within
+minutes at any hour (Pielot et al., "An in-situ study of mobile phone notifications", MobileHCI 2014). The weights are
+our choice.
+
+Whoever is in the app sees the notification in the tab, others on the lock screen. Engaging, given that, depends on z
+and on how readily the viewer likes tweets. Wiping away (what was not opened), disliking (mostly by those who stand in
+the tab) and turning off have the log-odds
+
+    b_a + annoyance(viewer) + n / 2 night + f / 2 log(1 + received) - v z
 
 `probabilities` are the exact marginals of what `react` draws. Satisfaction is the tweet's, less what interrupting
 costs: a clickable tweet at night may be opened and still be resented. To whom notifications are off, nothing is
@@ -39,24 +56,31 @@ if TYPE_CHECKING:
 
 OONC, OPEN, NTAB_CLICK, ENGAGE, DISMISS, DISLIKE, TURN_OFF = range(7)
 assert list(PUSH_ACTION_CODE) == ["oonc", "open", "ntab_click", "engage", "dismiss", "dislike", "turn_off"]
-OPENING, ANNOYANCE = range(2)  # columns of the viewers' propensities
+OPENING, ANNOYANCE, LATE_H = range(3)  # columns of `Truth.notice`
 
 _HALF_LIFE_H = 8.0  # of a notification in the memory of who received it: a day later it weighs an eighth
 _IN_APP_HALF_LIFE_H = 1.0
 _DEAD_OF_NIGHT_H, _DAY_H = 3.5, 24.0
 _OPENING_SIGMA, _ANNOYANCE_SIGMA = 0.7, 0.7
+# Standard deviation of the middle of people's nights, of the order of that in Roenneberg et al., "Epidemiology of the
+# human circadian clock", Sleep Medicine Reviews 2007; cut at three of them.
+_LATE_SIGMA_H, _MOST_SIGMAS = 1.5, 3.0
+_AMPLE = 2.0  # above the utility of an average impression, a tweet is of so much use that it falls short of nothing
 _STEPS = 40  # of the calibration
 
 
 class Causes(NamedTuple):
     """What the probabilities depend on besides the viewer; n rows.
 
-    utility, fatigue (log-odds before weighting), night and in_app (0 to 1): float32; kind: int8; stale, allowed: bool.
+    utility, fatigue (log-odds before weighting), closeness, night and in_app (0 to 1), waking (-1 in the middle of the
+    viewer's night, 1 twelve hours later): float32; kind: int8; stale, allowed: bool.
     """
 
     utility: Floats
     kind: Array
+    closeness: Floats
     fatigue: Floats
+    waking: Floats
     night: Floats
     stale: Bools
     in_app: Floats
@@ -140,12 +164,18 @@ class NotificationModel:
             index = tables.index(what, "viewer_tweet")
             stale |= index.count(index.slots(pairs), now_h) > 0
         received = tables.index("notification", "viewer").decayed(who, now_h, half_life_h=_HALF_LIFE_H)
+        author = tables.table("tweets")["author"][tweet]
+        engaged = tables.index("public", "viewer_author")
+        acts = engaged.count(engaged.slots(pair_keys(viewer, author)), now_h)
+        late_h = self._truth.notice[who, LATE_H]
         away_h = now_h - tables.index("impression", "viewer").last_h(who, now_h)
         return Causes(
             utility=self._timeline.utility(viewer, tweet, now_h),
             kind=self.kinds(viewer, tweet, now_h),
+            closeness=(1.0 - np.exp2(-acts.astype(np.float32))).astype(np.float32),
             fatigue=np.log1p(received),
-            night=night_at(now_h),
+            waking=waking_at(now_h, late_h),
+            night=night_at(now_h, late_h),
             stale=stale,
             in_app=np.exp2(-away_h / _IN_APP_HALF_LIFE_H).astype(np.float32),
             allowed=allowed_at(tables, who, now_h),
@@ -155,10 +185,18 @@ class NotificationModel:
         return _odds(self._truth, viewer, causes, self._truth.push_intercepts)
 
 
-def night_at(now_h: Doubles) -> Floats:
-    """float32 [n] in [0, 1]: how deep the night is at a moment; everybody lives in one time zone."""
-    height = np.cos(2.0 * np.pi * (now_h - _DEAD_OF_NIGHT_H) / _DAY_H)
-    depth: Floats = (np.maximum(height, 0.0) ** 2).astype(np.float32)
+def waking_at(now_h: Doubles, late_h: Floats | float = 0.0) -> Floats:
+    """float32 [n] in [-1, 1]: -1 in the middle of a viewer's night, 1 in the middle of the day.
+
+    late_h: hours by which the viewer's night is later than half past three; everybody lives in one time zone.
+    """
+    height: Floats = np.cos(2.0 * np.pi * (now_h - _DEAD_OF_NIGHT_H - late_h) / _DAY_H).astype(np.float32)
+    return -height
+
+
+def night_at(now_h: Doubles, late_h: Floats | float = 0.0) -> Floats:
+    """float32 [n] in [0, 1]: how deep the night of a viewer is at a moment; late_h: as in `waking_at`."""
+    depth: Floats = np.maximum(-waking_at(now_h, late_h), np.float32(0.0)) ** 2
     return depth
 
 
@@ -190,10 +228,13 @@ def _odds(truth: Truth, viewer: Ints, causes: Causes, intercepts: Floats) -> _Od
     z, fatigue, night = causes.utility, weight["fatigue"] * causes.fatigue, weight["night"] * causes.night
     by_kind = np.zeros(3, np.float32)
     by_kind[[FIRST_DEGREE, SOCIAL_PROOF]] = weight["first_degree"], weight["social_proof"]
-    opening = weight["utility"] * z + by_kind[causes.kind] + own[:, OPENING]
-    opening -= night + fatigue + weight["stale"] * causes.stale
+    moment = weight["present"] * causes.in_app + weight["rhythm"] * causes.waking - night - fatigue
+    above = z - (truth.centre[0] + np.float32(_AMPLE))
+    content = np.minimum(above, 0.0) * (2.0 * _logistic(-moment)) + np.maximum(above, 0.0)
+    opening = weight["utility"] * content + by_kind[causes.kind] + weight["closeness"] * causes.closeness
+    opening += own[:, OPENING] - weight["stale"] * causes.stale + (1.0 - weight["heard"] * causes.closeness) * moment
     liking = z + truth.propensity[viewer, ACTION_CODE["favorite"]]
-    annoyed = own[:, ANNOYANCE] + np.float32(0.5) * night + fatigue - weight["annoyance"] * z
+    annoyed = own[:, ANNOYANCE] + np.float32(0.5) * (night + fatigue) - weight["annoyance"] * z
     dislike = intercepts[DISLIKE] + annoyed
     return _Odds(
         oonc=_logistic(intercepts[OONC] + opening),
@@ -223,8 +264,11 @@ def calibrated_intercepts(model: NotificationModel, rates: Floats, viewer: Ints,
 
 
 def draw_notice(users: int, rng: np.random.Generator) -> Floats:
-    """float32 [U, 2]: how readily each user opens notifications, and is annoyed by them; added to log-odds."""
-    return (rng.standard_normal((users, 2)) * (_OPENING_SIGMA, _ANNOYANCE_SIGMA)).astype(np.float32)
+    """float32 [U, 3]: how readily each user opens notifications, and is annoyed by them, both added to log-odds; and by
+    how many hours the user's nights are later than others'."""
+    ways = rng.standard_normal((users, 2)) * (_OPENING_SIGMA, _ANNOYANCE_SIGMA)
+    late = np.clip(rng.standard_normal(users), -_MOST_SIGMAS, _MOST_SIGMAS) * _LATE_SIGMA_H
+    return np.column_stack([ways, late]).astype(np.float32)
 
 
 def _logistic(x: Floats) -> Floats:

@@ -127,15 +127,24 @@ class Notified:
     """What makes a viewer open a notification or be annoyed by it, in log-odds unless it says otherwise; our choice."""
 
     utility: Weight = 1.0
-    """On opening: the timeline's utility of the tweet to the viewer."""
+    """On opening: the timeline's utility of the tweet to the viewer; twice that at a bad moment."""
     first_degree: Weight = 0.4
     """On opening: its author is somebody whom the viewer follows (besides what that adds to the utility)."""
     social_proof: Weight = 0.2
     """On opening: somebody whom the viewer follows has engaged with it."""
-    night: Weight = 2.5
-    """Lost on opening in the dead of night; half as much is added to each sign of annoyance."""
-    fatigue: Weight = 0.5
-    """Lost on opening for each e-fold of notifications received lately (plus one); added to each sign of annoyance."""
+    closeness: Weight = 0.7
+    """On opening: the viewer has publicly engaged with the author often; half of it after one time."""
+    heard: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
+    """Share of what the moment (the next four) adds on opening that does not count for somebody so close."""
+    present: Weight = 3.0
+    """On opening: the viewer was in the app this very moment (half of it an hour later)."""
+    rhythm: Weight = 1.0
+    """On opening: gained in the middle of the viewer's own day, and lost in the middle of their night."""
+    night: Weight = 2.0
+    """Lost on opening in the dead of the viewer's own night; half as much is added to each sign of annoyance."""
+    fatigue: Weight = 1.0
+    """Lost on opening for each e-fold of notifications received lately (plus one); half as much is added to each sign
+    of annoyance."""
     stale: Weight = 1.0
     """Lost on opening if the viewer was shown the tweet before, in the timeline or by a notification."""
     annoyance: Weight = 0.5
@@ -154,5 +163,5 @@ class Notified:
     """Satisfaction lost if the viewer was shown the tweet before."""
 
     def column(self) -> Floats:
-        """float32 [13]."""
+        """float32 [17]."""
         return np.array([getattr(self, field.name) for field in fields(self)], np.float32)

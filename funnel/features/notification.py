@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from funnel.core.actions import PUSH_ACTION_CODE
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.events import EventIndex
@@ -18,6 +19,7 @@ from funnel.core.tables import FIRST_DEGREE, NOTIFICATION_KINDS, RECOMMENDED, RE
 from funnel.core.world import PlatformView
 from funnel.features.counts import NEVER_H, within
 from funnel.features.kernels import favorited_by, pair_slots
+from funnel.features.memo import once_per
 from funnel.features.registry import FIXED, feature, request_feature
 
 HOUR_H, DAY_H = 1.0, 24.0
@@ -25,6 +27,7 @@ HOUR_H, DAY_H = 1.0, 24.0
 ENGAGED = 500
 # An open rate is (opened + 1) / (sent + 10): 10 % with nothing sent yet. Our choice; notifications are few.
 PRIOR_OPENED, PRIOR_SENT = 1.0, 10.0
+PRIOR_DISMISSED = 2.0  # of as many sent
 
 # What a push ranker may learn from besides `funnel.features.model_features()`: finite, and not the same for all that
 # was ever sent.
@@ -35,7 +38,13 @@ NOTIFICATION_FEATURES: tuple[str, ...] = (
     "author_notifications_24h",
     "kind_notifications_24h",
     "notification_kind",
+    "kind_notification_open_rate",
     "notification_open_rate",
+    "notification_open_rate_at_hour",
+    "notification_dismiss_rate",
+    "notification_dismiss_rate_at_hour",
+    "notification_open_hour_cos",
+    "notification_open_hour_sin",
     "notification_dislike_h",
     "author_notification_dislike_h",
     "hour_of_day",
@@ -73,6 +82,39 @@ def notification_open_rate(requests: Requests) -> Floats:
     opened = view.events("oonc", by="viewer").count(viewer, requests.now_h)
     sent = view.events("notification", by="viewer").count(viewer, requests.now_h)
     return ((opened + PRIOR_OPENED) / (sent + PRIOR_SENT)).astype(np.float32)
+
+
+@request_feature("notification_dismiss_rate", unit="rate", group="notification")
+def notification_dismiss_rate(requests: Requests) -> Floats:
+    """Notifications wiped away by the viewer, of those sent, drawn towards 20 % while few are known."""
+    dismissed, sent = (_of_days(requests, what)[0] for what in ("dismiss", "notification"))
+    return _rate(dismissed, sent, PRIOR_DISMISSED)
+
+
+@request_feature("notification_open_rate_at_hour", unit="rate", group="notification")
+def notification_open_rate_at_hour(requests: Requests) -> Floats:
+    """The viewer's open rate near this hour of the day: one d hours from it counts 1 + cos(2 pi d / 24)."""
+    return _rate(_near_hour(requests, "oonc"), _near_hour(requests, "notification"), PRIOR_OPENED)
+
+
+@request_feature("notification_dismiss_rate_at_hour", unit="rate", group="notification")
+def notification_dismiss_rate_at_hour(requests: Requests) -> Floats:
+    """Notifications wiped away near this hour of the day, of those sent then, weighed as for opening."""
+    return _rate(_near_hour(requests, "dismiss"), _near_hour(requests, "notification"), PRIOR_DISMISSED)
+
+
+@request_feature("notification_open_hour_cos", unit="ratio", group="notification")
+def notification_open_hour_cos(requests: Requests) -> Floats:
+    """Where the viewer's openings lie on the clock of the day: mean cosine of their hours, with one at nowhere more."""
+    opened, cos, _ = _of_days(requests, "oonc")
+    return (cos / (opened + 1.0)).astype(np.float32)
+
+
+@request_feature("notification_open_hour_sin", unit="ratio", group="notification")
+def notification_open_hour_sin(requests: Requests) -> Floats:
+    """As its cosine; the length of both is how regular the viewer's hours are."""
+    opened, _, sin = _of_days(requests, "oonc")
+    return (sin / (opened + 1.0)).astype(np.float32)
 
 
 @request_feature("notifications_allowed", unit="flag", group="notification")
@@ -134,6 +176,15 @@ def kind_notifications_24h(batch: CandidateBatch) -> Floats:
     return sent
 
 
+@feature("kind_notification_open_rate", unit="rate", group="notification", needs=("notification_kind",))
+def kind_notification_open_rate(batch: CandidateBatch) -> Floats:
+    """Notifications opened or clicked by the viewer, of those sent for the same reason, drawn towards 10 %."""
+    view = batch.requests.view
+    slots = (batch.viewer * np.int32(len(NOTIFICATION_KINDS)) + batch["notification_kind"]).astype(np.int64)
+    opened, sent = (index.count(slots, batch.now_h) for index in (_opened_by_kind(view), _by_kind(view)))
+    return _rate(opened, sent, PRIOR_OPENED)
+
+
 @feature("notified_h", unit="h", group="notification", needs=("original",))
 def notified_h(batch: CandidateBatch) -> Floats:
     """Hours since the tweet, its original or another retweet of that was sent to the viewer, infinite if never."""
@@ -146,6 +197,41 @@ def _sent_within(requests: Requests, hours: float) -> Floats:
     index = requests.view.events("notification", by="viewer")
     sent: Floats = within(index, requests.viewer, requests.now_h, (hours,))[0]
     return sent
+
+
+def _rate(done: Array, sent: Array, prior: float) -> Floats:
+    rate: Floats = ((done + prior) / (sent + PRIOR_SENT)).astype(np.float32)
+    return rate
+
+
+def _of_days(requests: Requests, what: str) -> tuple[Doubles, Doubles, Doubles]:
+    """Of the viewer's events before now: how many, and the sums of the cosines and of the sines of their hours."""
+    index = requests.view.events(what, by="viewer")
+    begun_h = requests.view.meta.epoch_unix_s / 3600.0
+
+    def sums() -> tuple[Doubles, Doubles]:
+        turn = _turn(begun_h + index.time_h)
+        cos, sin = (np.concatenate([[0.0], np.cumsum(part(turn))]) for part in (np.cos, np.sin))
+        return cos, sin
+
+    viewer = requests.viewer.astype(np.int64)
+    begin, count = index.offsets[viewer], index.count(viewer, requests.now_h)
+    cos, sin = (total[begin + count] - total[begin] for total in once_per(index.time_h, ("hours", begun_h), sums))
+    return count.astype(np.float64), cos, sin
+
+
+def _near_hour(requests: Requests, what: str) -> Doubles:
+    """Events of the viewer before now, each weighing 1 + cos of its distance in the hour of the day."""
+    count, cos, sin = _of_days(requests, what)
+    turn = _turn(requests.view.meta.epoch_unix_s / 3600.0 + requests.now_h)
+    # cos(a - b) = cos a cos b + sin a sin b; rounding may leave a little less than nothing.
+    return np.maximum(count + np.cos(turn) * cos + np.sin(turn) * sin, 0.0)
+
+
+def _turn(time_h: Doubles) -> Doubles:
+    """The angle of the hour of the day."""
+    angle: Doubles = 2.0 * np.pi * (time_h % DAY_H) / DAY_H
+    return angle
 
 
 def _since_of_viewer(requests: Requests, what: str) -> Floats:
@@ -171,6 +257,19 @@ def _by_kind(view: PlatformView) -> EventIndex:
         return EventIndex.dense(keys, sent["time_h"], everything.user_count * kinds)
 
     return view.shared("notifications by kind", build).until(view.now_h)
+
+
+def _opened_by_kind(view: PlatformView) -> EventIndex:
+    """Openings by viewer × kind of the notification."""
+
+    def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
+        done, kinds = everything.notification_actions, len(NOTIFICATION_KINDS)
+        rows = np.flatnonzero(done["action"] == PUSH_ACTION_CODE["oonc"])
+        kind = everything.notifications["kind"][done["impression"][rows]]
+        keys = done["viewer"][rows].astype(np.int64) * kinds + kind
+        return EventIndex.dense(keys, done["time_h"][rows], everything.user_count * kinds)
+
+    return view.shared("openings by kind", build).until(view.now_h)
 
 
 def _by_original(view: PlatformView) -> EventIndex:

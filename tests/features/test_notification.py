@@ -44,6 +44,33 @@ def test_counts_and_hours_are_those_of_the_viewers_own_log() -> None:
     assert found["hour_of_day"].tolist() == [16, 16]
 
 
+def test_when_a_viewer_opens_is_seen_from_the_log() -> None:
+    # The clock of the mini world begins at midnight. Sent at 16 h, opened at once; at 22 h and 28 h (4 h), dismissed.
+    sent = [(ME, ANOTHER, 16.0), (ME, FIRST, 22.0), (ME, SAME_AUTHOR, 28.0)]
+    done = [(0, "oonc", 16.0), (1, "dismiss", 22.0), (2, "dismiss", 28.0)]
+    view = PlatformView(pushed_world(sent, done=done), 48.0)
+    found = {name: values[0] for name in NAMES for values in [asked(view, [FIRST], 40.0)[name]]}  # at 16 h
+    near = [2.0, 1.0, 0.0]  # 1 + cos of 0, 6 and 12 hours
+    assert found["notification_open_rate_at_hour"] == pytest.approx((near[0] + 1) / (sum(near) + 10))
+    assert found["notification_dismiss_rate_at_hour"] == pytest.approx((near[1] + near[2] + 2) / (sum(near) + 10))
+    assert found["notification_dismiss_rate"] == pytest.approx((2 + 2) / (3 + 10))
+    angle = 2 * np.pi * 16 / 24
+    assert found["notification_open_hour_cos"] == pytest.approx(np.cos(angle) / 2)
+    assert found["notification_open_hour_sin"] == pytest.approx(np.sin(angle) / 2)
+    before = asked(view, [FIRST], 16.0)  # what happens at the moment itself is not known yet
+    assert before["notification_open_rate_at_hour"][0] == pytest.approx(1 / 10)
+
+
+def test_the_open_rate_of_a_kind_is_that_of_the_candidates_kind() -> None:
+    sent = [(ME, ANOTHER, 20.0, 2), (ME, FIRST, 30.0, 0), (ME, FIRST, 31.0, 2), (OTHER, FIRST, 32.0, 2)]
+    done = [(0, "oonc", 20.1), (3, "oonc", 32.1)]
+    view = PlatformView(pushed_world(sent, done=done), 48.0)
+    found = asked(view, np.flatnonzero(mini_world().table("tweets")["time_h"] < 40.0).tolist())
+    rates = {0: 1 / 11, 1: 1 / 10, 2: 2 / 12}
+    expected = [rates[kind] for kind in found["notification_kind"].tolist()]
+    np.testing.assert_allclose(found["kind_notification_open_rate"], expected, rtol=1e-6)
+
+
 def test_who_was_never_notified_has_a_defined_history() -> None:
     found = asked(PlatformView(pushed_world(), 48.0), [FIRST, ANOTHER])
     assert not found["notifications_24h"].any()

@@ -53,7 +53,7 @@ def test_a_world_without_notifications_has_none_and_knows_how_people_would_react
     push = model.of(PUSH)  # type: ignore[attr-defined]
     viewer, place = np.arange(300, dtype=np.int32), np.zeros(300, np.int32)
     tweet = np.arange(5_700, 6_000, dtype=np.int32)
-    p = push.probabilities(viewer, tweet, place, np.full(300, 168.0))
+    p = push.probabilities(viewer, tweet, place, np.full(300, 180.0))  # the next noon
     assert 0.005 < p[:, OONC].mean() < 0.15
 
 
@@ -76,7 +76,7 @@ def test_actions_happen_about_as_often_as_the_settings_say() -> None:
 def test_as_many_are_sent_as_the_settings_say_in_the_rhythm_of_the_day() -> None:
     log = town().tables["notifications"]
     off = np.unique(town().tables["notification_settings"]["user"]).size
-    assert log["viewer"].size == pytest.approx((2_000 - off) * 7 * 2.5, rel=0.05)
+    assert log["viewer"].size == pytest.approx((2_000 - off) * 7 * 4.0, rel=0.05)
     hour = log["time_h"] % 24.0
     night, evening = (hour > 2) & (hour < 6), (hour > 18) & (hour < 22)
     assert 0.02 < night.mean() < 0.5 * evening.mean()
