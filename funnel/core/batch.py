@@ -97,15 +97,15 @@ class CandidateBatch:
         """The names of the columns."""
         return tuple(self._columns)
 
-    @property
+    @cached_property
     def counts(self) -> Longs:
         """int64 [R]: candidates of each request."""
-        return np.diff(self.offsets)
+        return frozen(self.offsets[1:] - self.offsets[:-1])
 
     @cached_property
     def request(self) -> Longs:
         """int64 [n]: the request of each row."""
-        return frozen(np.repeat(np.arange(len(self.requests)), self.counts))
+        return frozen(np.arange(len(self.requests)).repeat(self.counts))
 
     @cached_property
     def viewer(self) -> Ints:
@@ -119,7 +119,7 @@ class CandidateBatch:
 
     def per_request(self, values: Array) -> Array:
         """[n]: a value per request, repeated for its rows."""
-        return frozen(np.repeat(values, self.counts, axis=0))
+        return frozen(values.repeat(self.counts, axis=0))
 
     def with_columns(self, columns: Mapping[str, Array]) -> CandidateBatch:
         """The same rows with more (or replaced) columns."""
@@ -144,22 +144,28 @@ class CandidateBatch:
     def take(self, rows: Array) -> CandidateBatch:
         """Some rows (int64, or bool [n]) in the order given, which must keep requests together and in order."""
         if rows.dtype == np.bool_:
-            rows = np.flatnonzero(rows)
-        request = self.request[rows]
-        if request.size and bool((request[1:] < request[:-1]).any()):
-            raise ContractError("batch.take", "rows must be grouped by request, in the order of the requests")
-        offsets = np.zeros(len(self.requests) + 1, np.int64)
-        np.cumsum(np.bincount(request, minlength=len(self.requests)), out=offsets[1:])
-        taken = CandidateBatch(self.requests, offsets, {})
+            rows = rows.nonzero()[0]
+        taken = CandidateBatch.__new__(CandidateBatch)
+        taken.requests = self.requests
+        if len(self.requests) == 1:  # all rows are its own
+            offsets = np.array([0, rows.size])
+        else:
+            request = self.request[rows]
+            if (request[1:] < request[:-1]).any():
+                raise ContractError("batch.take", "rows must be grouped by request, in the order of the requests")
+            offsets = np.zeros(len(self.requests) + 1, np.int64)
+            np.cumsum(np.bincount(request, minlength=len(self.requests)), out=offsets[1:])
+            taken.__dict__["request"] = frozen(request)
+        taken.offsets = frozen(offsets)
         taken._columns = dict.fromkeys(self._columns)
         taken._taken = self, rows
-        taken.__dict__["request"] = frozen(request)
         return taken
 
     def settled(self) -> CandidateBatch:
         """The same rows and columns, all of them gathered: holds on to no other batch."""
-        for name in self._columns:
-            self[name]
+        for name, values in self._columns.items():
+            if values is None:
+                self._columns[name] = self._gathered(name)
         self._taken = None
         return self
 

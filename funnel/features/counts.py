@@ -151,7 +151,9 @@ class CountFamily:
     ) -> Floats:
         """float32 [K, n, WIDTH]: of the wanted kinds (all, if not said), what `totals` gives; the rate is left open."""
         chosen = tuple(range(len(self.kinds))) if wanted is None else wanted
-        tables, mask, own_too = once_per(view, (id(self), chosen), lambda: self._tables(view, chosen))
+        # Once for all views of a world: the tables know no moment.
+        events = view.events(next(iter(self.kinds)), by=self.by)
+        tables, mask, own_too = once_per(events.time_h, (id(self), chosen), lambda: self._tables(view, chosen))
         return totals_of_kinds(
             tables.offsets, tables.times, tables.states, tables.rates, mask, own_too,
             group, own, np.minimum(now_h, view.now_h), NEVER_H, WIDTH,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -186,6 +186,12 @@ def matrix(batch: CandidateBatch, names: tuple[str, ...]) -> Array:
     return out
 
 
+@cache
+def of_groups(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The sorted names of all features of these groups."""
+    return tuple(sorted(name for name, declared in FEATURES.items() if declared.group in groups))
+
+
 def assets_needed(names: Iterable[str]) -> set[str]:
     """The assets that these features, and what they stand on, read."""
     found: set[str] = set()
@@ -201,6 +207,7 @@ def _register(declared: Feature) -> None:
         raise ConfigError(f"feature {declared.name!r}", "declared twice — choose another name")
     FEATURES[declared.name] = declared
     _steps.cache_clear()
+    of_groups.cache_clear()
 
 
 def _first_line(function: Callable[..., Array]) -> str:
