@@ -11,7 +11,7 @@ that works row by row never looks at `offsets`; one that works on lists uses `fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,7 +41,8 @@ class Requests:
     def of(cls, viewers: ArrayLike, now_h: ArrayLike, view: PlatformView, *, seed: int = 0) -> Requests:
         """From anything that converts to arrays; one moment serves all viewers."""
         viewer = np.asarray(viewers, dtype=np.int32)
-        moments = np.array(np.broadcast_to(np.asarray(now_h, dtype=np.float64), viewer.shape))
+        moments = np.empty(viewer.shape)
+        moments[...] = now_h
         if moments.size and float(moments.max()) > view.now_h:
             raise ContractError("Requests", f"asks at {moments.max()} h, after the view's own moment {view.now_h} h")
         return cls(frozen(viewer), frozen(moments), view, seed)
@@ -79,6 +80,11 @@ class CandidateBatch:
 
     def __contains__(self, name: str) -> bool:
         return name in self._columns
+
+    def lacking(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the names that are no columns."""
+        columns = self._columns
+        return tuple([name for name in names if name not in columns])
 
     def __getitem__(self, name: str) -> Array:
         try:
