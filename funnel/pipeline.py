@@ -309,7 +309,7 @@ class _Run:
         """All stages in order."""
         sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
         # Once a run, since asking whether something is a protocol takes long.
-        self.gates = {slot.name: slot.part for slot in sources if _closes_sources(type(slot.part))}
+        self.gates = {slot.name: cast(ClosesSources, slot.part) for slot in sources if _closes_sources(type(slot.part))}
         mixers = [slot for slot in self.slots if isinstance(slot.part, Mixer)]
         self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
         ranking = self.slots[len(sources) : len(self.slots) - len(mixers)]
@@ -494,8 +494,9 @@ class _Run:
     def _book(self, gone: Bools) -> None:
         self.removed_by[self.rows[gone]] = len(self.counts)
         if self.detail:
-            kept = self.batch.only(traced(self.batch.names))
-            self.snapshots.append((self.rows[gone], kept.take(gone).settled()))
+            snapshot = self.batch.only(traced(self.batch.names)).take(gone)
+            # A micro-batch gathers at once, since many traces may be kept; one request alone when somebody asks why.
+            self.snapshots.append((self.rows[gone], snapshot if len(self.requests) == 1 else snapshot.settled()))
 
     def _take(self, rows: Longs) -> None:
         self.batch = self.batch.take(rows)

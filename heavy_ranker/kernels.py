@@ -7,7 +7,6 @@ import numpy as np
 from funnel.core.arrays import Doubles, Floats, Longs
 from funnel.core.kernels import helper, kernel
 
-
 ROWS = 32  # walked together column by column: they stay in the nearest cache
 
 

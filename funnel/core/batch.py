@@ -142,10 +142,10 @@ class CandidateBatch:
 
     def only(self, names: tuple[str, ...]) -> CandidateBatch:
         """The same rows with some of the columns."""
-        for name in names:
-            if name not in self:
-                raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, self._columns)}")
-        return self._same_rows({name: self._columns[name] for name in names})
+        columns = self._columns
+        for name in self.lacking(names):
+            raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, columns)}")
+        return self._same_rows({name: columns[name] for name in names})
 
     def take(self, rows: Array) -> CandidateBatch:
         """Some rows (int64, or bool [n]) in the order given, which must keep requests together and in order."""

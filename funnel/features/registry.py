@@ -168,11 +168,11 @@ def _alone(name: str, family: FamilyFunction) -> RowFunction:
 
 
 def _of_requests(batch: CandidateBatch, names: tuple[str, ...]) -> Sequence[Array]:
-    """Features that all candidates of a request share: one table of them is repeated, and its columns are read."""
+    """Features that all candidates of a request share: one table of them is repeated, and its rows are read."""
     found = [of_request(batch.requests) for name in names if (of_request := FEATURES[name].of_request) is not None]
     if len({values.dtype for values in found}) > 1:
         return [batch.per_request(values) for values in found]
-    return list(batch.per_request(np.stack(found, axis=1)).T)
+    return list(np.array(found).repeat(batch.counts, axis=1))
 
 
 def matrix(batch: CandidateBatch, names: tuple[str, ...]) -> Array:

@@ -44,5 +44,5 @@ def _read_only(argument: object) -> object:
         view = np.ascontiguousarray(argument).view(np.ndarray)
     else:
         return argument
-    view.setflags(write=False)
+    view.setflags(False)  # type: ignore[call-arg]  # not writeable
     return view
