@@ -165,9 +165,10 @@ class CountFamily:
             for at, (name, kind) in enumerate(self.kinds.items())
         ]
         tables = KindTables.of(indices, [kind.half_lives_h for kind in self.kinds.values()])
-        begins = np.zeros((max(part.size for part in tables.offsets), len(indices)), np.int32)
-        for at in wanted:
-            begins[:, at] = tables.offsets[at]
+        # int32, as the row numbers of events are; 4 bytes a group and kind.
+        begins = np.empty((tables.offsets[wanted[0]].size, len(wanted)), np.int32)
+        for column, at in enumerate(wanted):
+            begins[:, column] = tables.offsets[at]
         mask = np.isin(np.arange(len(indices)), wanted)
         return tables, frozen(begins), frozen(mask), frozen(np.array([kind.own_too for kind in self.kinds.values()]))
 
