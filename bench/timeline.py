@@ -2,9 +2,11 @@
 
     python -m bench.timeline [--world small] [--json] [--requests 256]
 
-Measures on one core, in one process, warm: the latency of single timelines, timelines per second in micro-batches,
-where the time goes, peak memory, the start of `funnel --help` and of a whole `funnel simulate --viewer 7`, and the
-ceilings of `bench.ceilings` in the same run. The ratio of micro-batches to single timelines is what to compare between
+Measures on one core, in one process, warm: the latency of single timelines, each with a view of its own, as if each
+were asked for at another moment (and, as `same_moment`, with one view for all of them, as `Funnel.run` keeps it; the
+ratio of the two is taken viewer by viewer); timelines per second in micro-batches, where the time goes, peak memory,
+the start of `funnel --help` and of a whole `funnel simulate --viewer 7`, and the ceilings of `bench.ceilings` in the
+same run. The ratio of micro-batches to single timelines is what to compare between
 machines.
 """
 
@@ -42,7 +44,7 @@ def measure(world_name: str, funnel_name: str | None, requests: int) -> dict[str
     viewers = ask.many_viewers(str(min(requests, world.meta.viewer_count)), world.meta, seed=0)
     _batch(funnel, viewers[:MICRO_BATCH])  # compiles, loads indices
     _batch(funnel, viewers[:1])
-    single, alone = _singles(funnel, viewers[: min(100, viewers.size)])
+    single, alone, again = _singles(funnel, viewers[: min(100, viewers.size)])
     traces, busy = _batched(funnel, viewers)
     pages = Pages(funnel, traces, seed=0)
     merged = sum(len(trace.retrieved) for trace in traces)
@@ -57,6 +59,8 @@ def measure(world_name: str, funnel_name: str | None, requests: int) -> dict[str
             name: float(np.percentile(single, q) * 1e3) for name, q in (("p50", 50), ("p90", 90), ("p99", 99))
         },
         "single_processor_ms": float(np.median(alone) * 1e3),
+        "same_moment_processor_ms": float(np.median(again) * 1e3),
+        "same_moment_over_single": float(np.median(again / alone)),
         "batched_timelines_per_s": batched,
         "batched_over_single": batched * float(np.mean(alone)),
         "candidates_per_timeline": merged / viewers.size,
@@ -75,14 +79,19 @@ def measure(world_name: str, funnel_name: str | None, requests: int) -> dict[str
     }
 
 
-def _singles(funnel: Funnel, viewers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wall seconds and processor seconds of each timeline on its own."""
-    wall, busy = np.empty(viewers.size), np.empty(viewers.size)
+def _singles(funnel: Funnel, viewers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wall seconds and processor seconds of each timeline on its own, and the latter with a view kept for all."""
+    wall, busy, again = np.empty(viewers.size), np.empty(viewers.size), np.empty(viewers.size)
+    kept = funnel.world.view(assets=funnel.assets)
+    funnel.run_batch(Requests.of(viewers[:1], kept.now_h, kept))
     for i, viewer in enumerate(viewers):
         began, began_busy = perf_counter(), process_time()
         _batch(funnel, np.array([viewer]))
         wall[i], busy[i] = perf_counter() - began, process_time() - began_busy
-    return wall, busy
+        began_busy = process_time()
+        funnel.run_batch(Requests.of(np.array([viewer]), kept.now_h, kept))
+        again[i] = process_time() - began_busy
+    return wall, busy, again
 
 
 def _batched(funnel: Funnel, viewers: np.ndarray) -> tuple[list[BatchTrace], float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import cast
@@ -23,13 +24,24 @@ from funnel.core.kernels.merging import merge_lists
 from funnel.core.page import MixedPages
 from funnel.core.products import TIMELINE, Product
 from funnel.core.progress import SILENT, Progress
-from funnel.core.stage import BatchJob, Boost, ClosesSources, Filter, Mixer, Scorer, Selector, Source, Stage
+from funnel.core.stage import (
+    BatchJob,
+    Boost,
+    ClosesSources,
+    Configured,
+    Filter,
+    Mixer,
+    Scorer,
+    Selector,
+    Source,
+    Stage,
+)
 from funnel.core.world import PlatformView
 from funnel.features import FEATURES, assets_needed, hydrate
 from funnel.features.memo import once_per
 from funnel.oracle_stage import SeesTruth
 from funnel.store import digest
-from funnel.trace import BatchTrace, Pages, StageCount, is_traced
+from funnel.trace import BatchTrace, Pages, StageCount, traced
 from funnel.world import World
 
 MICRO_BATCH = 32  # requests; keeps a batch's columns within the processor's cache
@@ -297,7 +309,7 @@ class _Run:
         """All stages in order."""
         sources = [slot for slot in self.slots if isinstance(slot.part, Source)]
         # Once a run, since asking whether something is a protocol takes long.
-        self.gates = {slot.name: slot.part for slot in sources if isinstance(slot.part, ClosesSources)}
+        self.gates = {slot.name: cast(ClosesSources, slot.part) for slot in sources if _closes_sources(type(slot.part))}
         mixers = [slot for slot in self.slots if isinstance(slot.part, Mixer)]
         self._merge([slot.name for slot in sources], [self._retrieve(slot) for slot in sources])
         ranking = self.slots[len(sources) : len(self.slots) - len(mixers)]
@@ -428,8 +440,8 @@ class _Run:
         """Drop the columns that nobody needs any more: a ranker's features are most of a batch's memory."""
         # Asking each for its class anew would cost more than dropping the columns: `check_wiring` has done so.
         needed = {name for slot in later for name in cast(Stage, slot.part).needs}
-        kept = tuple(name for name in self.batch.names if name in needed or is_traced(name))
-        self.batch = self.batch.only(kept).settled()
+        needed.update(traced(self.batch.names))
+        self.batch = self.batch.only(tuple(name for name in self.batch.names if name in needed)).settled()
 
     def _cut_to_size(self) -> None:
         """A page size asked for by the caller only shortens what the last selector left."""
@@ -482,8 +494,9 @@ class _Run:
     def _book(self, gone: Bools) -> None:
         self.removed_by[self.rows[gone]] = len(self.counts)
         if self.detail:
-            traced = self.batch.only(tuple(name for name in self.batch.names if is_traced(name)))
-            self.snapshots.append((self.rows[gone], traced.take(gone).settled()))
+            snapshot = self.batch.only(traced(self.batch.names)).take(gone)
+            # A micro-batch gathers at once, since many traces may be kept; one request alone when somebody asks why.
+            self.snapshots.append((self.rows[gone], snapshot if len(self.requests) == 1 else snapshot.settled()))
 
     def _take(self, rows: Longs) -> None:
         self.batch = self.batch.take(rows)
@@ -493,6 +506,11 @@ class _Run:
 
     def _count(self, stage: str, kind: str, n_in: int, n_out: int, started: float) -> None:
         self.counts.append(StageCount(stage, kind, n_in, n_out, (self.clock() - started) * 1e3))
+
+
+@cache
+def _closes_sources(part: type[Configured]) -> bool:
+    return issubclass(part, ClosesSources)
 
 
 def _check_source(name: str, found: CandidateBatch, requests: Requests) -> None:

@@ -6,7 +6,7 @@ import html
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -30,6 +30,12 @@ _TRACED_PREFIXES = ("from.", "source_score.", "p.", "boost.", "visibility.")
 def is_traced(column: str) -> bool:
     """Whether a trace keeps a column of that name."""
     return column in _TRACED or column.startswith(_TRACED_PREFIXES)
+
+
+@lru_cache(maxsize=512)
+def traced(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the columns that a trace keeps."""
+    return tuple(name for name in columns if is_traced(name))
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,16 @@ ROWS, COLUMNS = 6, 16
 
 
 @intrinsic
-def tile(typing, x, x_step, weight, terms, bias, out, out_step):  # noqa: ARG001
-    """out[r, c] = bias[c] + sum over k of x[r, k] weight[k, c], for ROWS rows and COLUMNS columns.
+def tile(typing, x, x_step, weight, terms, bias, out, out_step, least):  # noqa: ARG001
+    """out[r, c] = max(least, bias[c] + sum over k of x[r, k] weight[k, c]), for ROWS rows and COLUMNS columns.
 
     x, weight, bias, out: addresses of float32; x_step, out_step: floats from row to row; weight:
-    [terms, COLUMNS], contiguous.
+    [terms, COLUMNS], contiguous; least: float32, 0 for a ReLU, -inf for none.
     """
-    signature = types.void(*[types.intp] * 7)
+    signature = types.void(*[types.intp] * 7, types.float32)
 
     def generate(context, builder, signature, arguments):  # noqa: ARG001
-        x, x_step, weight, terms, bias, out, out_step = arguments
+        x, x_step, weight, terms, bias, out, out_step, least = arguments
         number, vector = ir.FloatType(), ir.VectorType(ir.FloatType(), COLUMNS)
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), COLUMNS), [0] * COLUMNS)
         fma = cgutils.get_or_insert_function(
@@ -49,6 +49,10 @@ def tile(typing, x, x_step, weight, terms, bias, out, out_step):  # noqa: ARG001
         def vector_at(address, index):
             return builder.bitcast(at(address, index), vector.as_pointer())
 
+        def spread(value):
+            single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+            return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
+
         zero = ir.Constant(terms.type, 0)
         start = builder.load(vector_at(bias, zero), align=4)
         sums = [cgutils.alloca_once_value(builder, start) for _ in range(ROWS)]
@@ -58,13 +62,14 @@ def tile(typing, x, x_step, weight, terms, bias, out, out_step):  # noqa: ARG001
                 vector_at(weight, builder.mul(loop.index, ir.Constant(terms.type, COLUMNS))), align=4
             )
             for total, begin in zip(sums, begins, strict=True):
-                value = builder.load(at(x, builder.add(begin, loop.index)))
-                single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-                spread = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
-                builder.store(builder.call(fma, [spread, factors, builder.load(total)]), total)
+                value = spread(builder.load(at(x, builder.add(begin, loop.index))))
+                builder.store(builder.call(fma, [value, factors, builder.load(total)]), total)
+        floor = spread(least)
         for row, total in enumerate(sums):
             place = vector_at(out, builder.mul(ir.Constant(terms.type, row), out_step))
-            builder.store(builder.load(total), place, align=4)
+            value = builder.load(total)
+            below = builder.fcmp_ordered("<", value, floor)  # a NaN stays
+            builder.store(builder.select(below, floor, value), place, align=4)
         return context.get_dummy_value()
 
     return signature, generate
@@ -80,6 +85,7 @@ def grouped_dense(x: Floats, panels: Floats, bias: Floats, columns: int, relu: b
     out = np.empty((rows, groups, columns), np.float32)
     edge_x = np.zeros((ROWS, terms), np.float32)  # a tile at the edge is computed in full, and the rest left out
     edge_out = np.empty((ROWS, COLUMNS), np.float32)
+    least = np.float32(0) if relu else np.float32(-np.inf)
     for g in range(groups):
         for p in range(panels.shape[1]):
             begin = p * COLUMNS
@@ -87,24 +93,17 @@ def grouped_dense(x: Floats, panels: Floats, bias: Floats, columns: int, relu: b
             w, b = panels[g, p].ctypes.data, bias[g, p].ctypes.data
             for i in range(0, rows, ROWS):
                 height = min(ROWS, rows - i)
-                if height == ROWS and width == COLUMNS:
-                    tile(
-                        x[i, g].ctypes.data,
-                        groups * terms,
-                        w,
-                        terms,
-                        b,
-                        out[i, g, begin:].ctypes.data,
-                        groups * columns,
-                    )
-                else:
+                source, source_step = x[i, g].ctypes.data, groups * terms
+                if height < ROWS:
                     edge_x[:height] = x[i : i + height, g]
-                    tile(edge_x.ctypes.data, terms, w, terms, b, edge_out.ctypes.data, COLUMNS)
-                    out[i : i + height, g, begin : begin + width] = edge_out[:height, :width]
-                if relu:
-                    for r in range(i, i + height):
-                        for c in range(begin, begin + width):
-                            out[r, g, c] = max(out[r, g, c], np.float32(0))
+                    source, source_step = edge_x.ctypes.data, terms
+                if height == ROWS and width == COLUMNS:
+                    tile(source, source_step, w, terms, b, out[i, g, begin:].ctypes.data, groups * columns, least)
+                else:
+                    tile(source, source_step, w, terms, b, edge_out.ctypes.data, COLUMNS, least)
+                    for r in range(height):
+                        for c in range(width):
+                            out[i + r, g, begin + c] = edge_out[r, c]
     return out
 
 

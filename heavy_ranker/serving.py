@@ -108,12 +108,12 @@ class ServingNetwork:
 
     def probabilities(self, x: Floats) -> Floats:
         """float32 [n, A] in [0, 1], calibrated, in the order of HEAVY_ACTIONS."""
-        out = np.tile(self.base_rate, (x.shape[0], 1))
-        logits = self.logits(x)
-        for column, action in enumerate(np.flatnonzero(self.trained)):
-            p = 1 / (1 + np.exp(-np.clip(logits[:, column].astype(np.float64), -LARGEST_LOGIT, LARGEST_LOGIT)))
-            out[:, action] = calibrate(p, float(self.ratio[action]))
-        return out
+        out = self.base_rate[:, None].repeat(x.shape[0], axis=1)  # [A, n]: whoever reads a head reads it whole
+        logits = self.logits(x).T.astype(np.float64, order="C")
+        p = 1 / (1 + np.exp(-np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)))
+        for row, action in enumerate(np.flatnonzero(self.trained)):
+            out[action] = calibrate(p[row], float(self.ratio[action]))
+        return out.T
 
     def _logits(self, x: Floats) -> Floats:
         rows = x.shape[0]
@@ -121,7 +121,8 @@ class ServingNetwork:
         aggregate, project = self.masks
         groups = project.weight.shape[0]
         aggregated = aggregate(embedding[:, None], relu=True).reshape(rows, groups, -1)
-        masked = project(aggregated, relu=False) * embedding[:, None]
+        masked = project(aggregated, relu=False)
+        masked *= embedding[:, None]
         h = normalised(self.hidden(masked, relu=False), BLOCK_EPSILON)
         gain, offset = self.block_norm
         if gain.size:

@@ -27,8 +27,11 @@ def distinct(values: Array) -> Array:
 
 def frozen(values: Array) -> Array:
     """The same array, read-only: writing to it raises instead of changing somebody else's numbers."""
+    if not values.flags.writeable:
+        return values
     view = values.view()
-    view.flags.writeable = False
+    # Not writeable; by position, which is the quickest of the three ways to say so: it is said a thousand times a page.
+    view.setflags(False)  # type: ignore[call-arg]
     return view
 
 

@@ -11,7 +11,7 @@ that works row by row never looks at `offsets`; one that works on lists uses `fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,7 +41,8 @@ class Requests:
     def of(cls, viewers: ArrayLike, now_h: ArrayLike, view: PlatformView, *, seed: int = 0) -> Requests:
         """From anything that converts to arrays; one moment serves all viewers."""
         viewer = np.asarray(viewers, dtype=np.int32)
-        moments = np.array(np.broadcast_to(np.asarray(now_h, dtype=np.float64), viewer.shape))
+        moments = np.empty(viewer.shape)
+        moments[...] = now_h
         if moments.size and float(moments.max()) > view.now_h:
             raise ContractError("Requests", f"asks at {moments.max()} h, after the view's own moment {view.now_h} h")
         return cls(frozen(viewer), frozen(moments), view, seed)
@@ -80,6 +81,11 @@ class CandidateBatch:
     def __contains__(self, name: str) -> bool:
         return name in self._columns
 
+    def lacking(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the names that are no columns."""
+        columns = self._columns
+        return tuple([name for name in names if name not in columns])
+
     def __getitem__(self, name: str) -> Array:
         try:
             values = self._columns[name]
@@ -97,15 +103,15 @@ class CandidateBatch:
         """The names of the columns."""
         return tuple(self._columns)
 
-    @property
+    @cached_property
     def counts(self) -> Longs:
         """int64 [R]: candidates of each request."""
-        return np.diff(self.offsets)
+        return frozen(self.offsets[1:] - self.offsets[:-1])
 
     @cached_property
     def request(self) -> Longs:
         """int64 [n]: the request of each row."""
-        return frozen(np.repeat(np.arange(len(self.requests)), self.counts))
+        return frozen(np.arange(len(self.requests)).repeat(self.counts))
 
     @cached_property
     def viewer(self) -> Ints:
@@ -119,7 +125,7 @@ class CandidateBatch:
 
     def per_request(self, values: Array) -> Array:
         """[n]: a value per request, repeated for its rows."""
-        return frozen(np.repeat(values, self.counts, axis=0))
+        return frozen(values.repeat(self.counts, axis=0))
 
     def with_columns(self, columns: Mapping[str, Array]) -> CandidateBatch:
         """The same rows with more (or replaced) columns."""
@@ -136,30 +142,36 @@ class CandidateBatch:
 
     def only(self, names: tuple[str, ...]) -> CandidateBatch:
         """The same rows with some of the columns."""
-        for name in names:
-            if name not in self:
-                raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, self._columns)}")
-        return self._same_rows({name: self._columns[name] for name in names})
+        columns = self._columns
+        for name in self.lacking(names):
+            raise ContractError(f"column {name!r}", f"not in this batch — {nearest(name, columns)}")
+        return self._same_rows({name: columns[name] for name in names})
 
     def take(self, rows: Array) -> CandidateBatch:
         """Some rows (int64, or bool [n]) in the order given, which must keep requests together and in order."""
         if rows.dtype == np.bool_:
-            rows = np.flatnonzero(rows)
-        request = self.request[rows]
-        if request.size and bool((request[1:] < request[:-1]).any()):
-            raise ContractError("batch.take", "rows must be grouped by request, in the order of the requests")
-        offsets = np.zeros(len(self.requests) + 1, np.int64)
-        np.cumsum(np.bincount(request, minlength=len(self.requests)), out=offsets[1:])
-        taken = CandidateBatch(self.requests, offsets, {})
+            rows = rows.nonzero()[0]
+        taken = CandidateBatch.__new__(CandidateBatch)
+        taken.requests = self.requests
+        if len(self.requests) == 1:  # all rows are its own
+            offsets = np.array([0, rows.size])
+        else:
+            request = self.request[rows]
+            if (request[1:] < request[:-1]).any():
+                raise ContractError("batch.take", "rows must be grouped by request, in the order of the requests")
+            offsets = np.zeros(len(self.requests) + 1, np.int64)
+            np.cumsum(np.bincount(request, minlength=len(self.requests)), out=offsets[1:])
+            taken.__dict__["request"] = frozen(request)
+        taken.offsets = frozen(offsets)
         taken._columns = dict.fromkeys(self._columns)
         taken._taken = self, rows
-        taken.__dict__["request"] = frozen(request)
         return taken
 
     def settled(self) -> CandidateBatch:
         """The same rows and columns, all of them gathered: holds on to no other batch."""
-        for name in self._columns:
-            self[name]
+        for name, values in self._columns.items():
+            if values is None:
+                self._columns[name] = self._gathered(name)
         self._taken = None
         return self
 

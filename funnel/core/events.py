@@ -7,7 +7,7 @@ sees exactly what the platform could have seen then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class EventIndex:
 
     def until(self, horizon_h: float) -> EventIndex:
         """The same events as seen by somebody who stands at `horizon_h`."""
-        return replace(self, horizon_h=horizon_h)
+        return EventIndex(self.offsets, self.time_h, self.row, self.keys, horizon_h, self._states)
 
     def slots(self, keys: Array) -> Longs:
         """int64 [n]: the group of each key, -1 if it has no events."""

@@ -46,7 +46,12 @@ def nth_of(offsets: Longs, key: Array, score: Floats, tweet: Ints) -> Ints:
 
     key: integer [n], for instance the author.
     """
-    return _nth_of(offsets, sorted_rows(offsets, score, tweet), key.astype(np.int64, copy=False))
+    return nth_in_order(offsets, sorted_rows(offsets, score, tweet), key)
+
+
+def nth_in_order(offsets: Longs, rows: Longs, key: Array) -> Ints:
+    """The same for rows that `sorted_rows` has put in order already."""
+    return _nth_of(offsets, rows, key.astype(np.int64, copy=False))
 
 
 def _descending(score: Floats, tweet: Ints) -> Array:

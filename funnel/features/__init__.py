@@ -20,7 +20,7 @@ from funnel.features import (
 )
 from funnel.features.embedding import embedding_features
 from funnel.features.notification import NOTIFICATION_FEATURES
-from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix
+from funnel.features.registry import FEATURES, Feature, assets_needed, hydrate, lookup, matrix, of_groups
 
 # The groups that rankers learn from; "base" serves filters and boosts, "internal" other features, "notification" the
 # funnels of the product `push` (their rankers also learn from NOTIFICATION_FEATURES).
@@ -29,7 +29,7 @@ MODEL_GROUPS: tuple[str, ...] = ("tweet", "author", "viewer", "viewer_author", "
 
 def model_features() -> tuple[str, ...]:
     """The sorted names of all features that a ranker may learn from: float32, bool or int, finite."""
-    return tuple(sorted(name for name, declared in FEATURES.items() if declared.group in MODEL_GROUPS))
+    return of_groups(MODEL_GROUPS)
 
 
 __all__ = [

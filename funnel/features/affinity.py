@@ -52,7 +52,9 @@ def pair_totals(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) 
 
 def _pair_totals(view: PlatformView, offsets: Longs, viewer: Ints, now_h: Doubles, author: Ints) -> Floats:
     """The same for rows of requests: viewer, now_h: [R]."""
-    tables = once_per(view, "events by pair", lambda: _tables(view))
+    # Once for all views of a world: the tables know no moment.
+    events = view.events(LOGGED[0], by="viewer_author")
+    tables = once_per(events.time_h, "events by pair", lambda: _tables(view))
     out = totals_of_pairs(
         offsets, viewer, np.minimum(now_h, view.now_h), author,
         tables.keys, tables.offsets, tables.times, tables.states, tables.rates[0], NEVER_H,

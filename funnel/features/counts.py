@@ -151,20 +151,26 @@ class CountFamily:
     ) -> Floats:
         """float32 [K, n, WIDTH]: of the wanted kinds (all, if not said), what `totals` gives; the rate is left open."""
         chosen = tuple(range(len(self.kinds))) if wanted is None else wanted
-        tables, mask, own_too = once_per(view, (id(self), chosen), lambda: self._tables(view, chosen))
+        # Once for all views of a world: the tables know no moment.
+        events = view.events(next(iter(self.kinds)), by=self.by)
+        tables, begins, mask, own_too = once_per(events.time_h, (id(self), chosen), lambda: self._tables(view, chosen))
         return totals_of_kinds(
-            tables.offsets, tables.times, tables.states, tables.rates, mask, own_too,
+            begins, tables.times, tables.states, tables.rates, mask, own_too,
             group, own, np.minimum(now_h, view.now_h), NEVER_H, WIDTH,
         )  # fmt: skip
 
-    def _tables(self, view: PlatformView, wanted: tuple[int, ...]) -> tuple[KindTables, Array, Array]:
+    def _tables(self, view: PlatformView, wanted: tuple[int, ...]) -> tuple[KindTables, Ints, Array, Array]:
         indices = [
             (kind.index(view) if kind.index is not None else view.events(name, by=self.by)) if at in wanted else None
             for at, (name, kind) in enumerate(self.kinds.items())
         ]
         tables = KindTables.of(indices, [kind.half_lives_h for kind in self.kinds.values()])
+        # int32, as the row numbers of events are; 4 bytes a group and kind.
+        begins = np.empty((tables.offsets[wanted[0]].size, len(wanted)), np.int32)
+        for column, at in enumerate(wanted):
+            begins[:, column] = tables.offsets[at]
         mask = np.isin(np.arange(len(indices)), wanted)
-        return tables, frozen(mask), frozen(np.array([kind.own_too for kind in self.kinds.values()]))
+        return tables, frozen(begins), frozen(mask), frozen(np.array([kind.own_too for kind in self.kinds.values()]))
 
 
 def follow_events(view: PlatformView, *, by: str) -> EventIndex:

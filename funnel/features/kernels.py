@@ -198,7 +198,7 @@ def event_totals(
 
 @kernel
 def totals_of_kinds(
-    offsets: tuple[Longs, ...],
+    begins: Ints,
     times: tuple[Doubles, ...],
     states: tuple[Floats, ...],
     rates: tuple[Doubles, ...],
@@ -212,23 +212,27 @@ def totals_of_kinds(
 ) -> Floats:
     """float32 [K, n, width]: `event_totals` for each wanted kind of event, whose index is dense; 0 in further columns.
 
+    begins: [G + 1, wanted kinds], where each group begins among the events of each kind: side by side, so that a row's
+    look-ups for all kinds wait for memory once.
     own: a second group whose events count as well where it is another one and `own_too` says so for the kind.
     """
-    out = np.zeros((len(offsets), group.size, width), np.float32)
+    out = np.zeros((len(times), group.size, width), np.float32)
     # Look-ups far apart wait for memory, all at once if no branch stands between them: so a loop for each step.
     rows, begin, end = np.empty(group.size, np.int64), np.empty(group.size, np.int64), np.empty(group.size, np.int64)
     last = np.empty(group.size)
-    for kind in range(len(offsets)):
+    column = -1
+    for kind in range(len(times)):
         if not wanted[kind]:
             continue
+        column += 1
         of_kind = out[kind]
         of_kind[:, 1] = never
-        begins, moments, decayed, rate = offsets[kind], times[kind], states[kind], rates[kind]
+        moments, decayed, rate = times[kind], states[kind], rates[kind]
         for again in range(2 if own_too[kind] else 1):
             asked = own if again else group
             some = 0
             for i in range(group.size):
-                rows[some], begin[some], end[some] = i, begins[asked[i]], begins[asked[i] + 1]
+                rows[some], begin[some], end[some] = i, begins[asked[i], column], begins[asked[i] + 1, column]
                 some += end[some] > begin[some] and not (again and own[i] == group[i])
             for k in range(some):
                 last[k] = moments[end[k] - 1]

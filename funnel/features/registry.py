@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -114,27 +114,25 @@ def lookup(name: str) -> Feature:
 
 def hydrate(batch: CandidateBatch, names: Iterable[str]) -> CandidateBatch:
     """The batch with the named features (and what they stand on); columns already there are kept."""
-    missing = tuple(name for name in names if name not in batch)
+    missing = batch.lacking(names)
     if not missing:
         return batch
     columns: dict[str, Array | None] = {}
     growing = batch.sharing(columns)
-    for step in _steps(missing, frozenset(columns)):
-        first = step[0]
-        if first.family is None:
-            found: Sequence[Array] = (first.compute(growing),)
-        else:
-            found = first.family(growing, tuple(declared.name for declared in step))
-        for declared, values in zip(step, found, strict=True):
-            if values.shape[:1] != (len(growing),):
-                what = f"wants {len(growing)} rows, got shape {values.shape}"
-                raise ContractError(f"feature {declared.name!r}", what)
-            columns[declared.name] = frozen(values)
+    rows = (len(batch),)
+    for compute, family, wanted in _steps(missing, frozenset(columns)):
+        found = (compute(growing),) if family is None else family(growing, wanted)
+        for name, values in zip(wanted, found, strict=True):
+            if values.shape[:1] != rows:
+                raise ContractError(f"feature {name!r}", f"wants {rows[0]} rows, got shape {values.shape}")
+            columns[name] = frozen(values)
     return growing
 
 
 @lru_cache(maxsize=512)
-def _steps(names: tuple[str, ...], present: frozenset[str]) -> tuple[tuple[Feature, ...], ...]:
+def _steps(
+    names: tuple[str, ...], present: frozenset[str]
+) -> tuple[tuple[RowFunction, FamilyFunction | None, tuple[str, ...]], ...]:
     """What to compute, in order, for these names: single features, or all wanted members of a family at once."""
     wanted: dict[str, Feature] = {}
 
@@ -162,7 +160,7 @@ def _steps(names: tuple[str, ...], present: frozenset[str]) -> tuple[tuple[Featu
 
     for declared in wanted.values():
         add(declared)
-    return tuple(steps)
+    return tuple((step[0].compute, step[0].family, tuple(part.name for part in step)) for step in steps)
 
 
 def _alone(name: str, family: FamilyFunction) -> RowFunction:
@@ -170,20 +168,26 @@ def _alone(name: str, family: FamilyFunction) -> RowFunction:
 
 
 def _of_requests(batch: CandidateBatch, names: tuple[str, ...]) -> Sequence[Array]:
-    """Features that all candidates of a request share: one table of them is repeated, and its columns are read."""
+    """Features that all candidates of a request share: one table of them is repeated, and its rows are read."""
     found = [of_request(batch.requests) for name in names if (of_request := FEATURES[name].of_request) is not None]
     if len({values.dtype for values in found}) > 1:
         return [batch.per_request(values) for values in found]
-    return list(batch.per_request(np.stack(found, axis=1)).T)
+    return list(np.array(found).repeat(batch.counts, axis=1))
 
 
 def matrix(batch: CandidateBatch, names: tuple[str, ...]) -> Array:
     """float32 [n, F]: hydrated features side by side, in the order of `names`."""
     hydrated = hydrate(batch, names)
     out = np.empty((len(batch), len(names)), np.float32)
-    for column, name in enumerate(names):
-        out[:, column] = hydrated[name]
+    for column, name in zip(out.T, names, strict=True):
+        column[:] = hydrated[name]
     return out
+
+
+@cache
+def of_groups(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The sorted names of all features of these groups."""
+    return tuple(sorted(name for name, declared in FEATURES.items() if declared.group in groups))
 
 
 def assets_needed(names: Iterable[str]) -> set[str]:
@@ -201,6 +205,7 @@ def _register(declared: Feature) -> None:
         raise ConfigError(f"feature {declared.name!r}", "declared twice — choose another name")
     FEATURES[declared.name] = declared
     _steps.cache_clear()
+    of_groups.cache_clear()
 
 
 def _first_line(function: Callable[..., Array]) -> str:

@@ -52,10 +52,9 @@ class Conversations(Mixer):
         """(root, parent) of each reply, int64; -1 where there is none or the viewer may not see it."""
         known = tweets.requests.view.tweets
         of = tweets["tweet"][replies]
-        return tuple(
-            np.where(_visible(tweets, replies, known[column][of]), known[column][of], -1).astype(np.int64)
-            for column in ("root", "parent")
-        )  # type: ignore[return-value]
+        both = np.stack([known["root"][of], known["parent"][of]], axis=1).reshape(-1)  # asked about in one go
+        seen = np.where(_visible(tweets, replies.repeat(2), both), both, -1).astype(np.int64)
+        return seen[0::2], seen[1::2]
 
 
 def _visible(tweets: CandidateBatch, rows: Longs, ancestor: Longs) -> Bools:

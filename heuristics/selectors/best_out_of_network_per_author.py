@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from funnel.core.arrays import Array, Longs
 from funnel.core.batch import CandidateBatch
-from funnel.core.segments import nth_of, sorted_rows
+from funnel.core.segments import nth_in_order, sorted_rows
 from funnel.core.stage import STRICT, Selector
 
 
@@ -30,15 +30,14 @@ class BestOutOfNetworkPerAuthor(Selector):
 
     def order(self, batch: CandidateBatch) -> Longs:
         """int64 [m]: the rows that stay, best first inside each request."""
-        score, tweet = batch["score"], batch["tweet"]
-        rows = sorted_rows(batch.offsets, score, tweet)
+        rows = sorted_rows(batch.offsets, batch["score"], batch["tweet"])
         key = batch["author"].astype(np.int64)
         if self.per_source:
             key = (key << 8) | _kind(batch)
         outside = ~batch["in_network"]
         # In-network rows count for nobody: each gets a key that no author has.
         key = np.where(outside, key, -1 - np.arange(len(batch)))
-        best = nth_of(batch.offsets, key, score, tweet) == 0
+        best = nth_in_order(batch.offsets, rows, key) == 0
         kept: Longs = rows[best[rows]]
         return kept
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from funnel.core.arrays import mapped
+from funnel.core.arrays import frozen, mapped
 
 
 class _Cyclic:
@@ -47,3 +47,13 @@ def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ValueError, match="mmap length"):
         mapped(path)
+
+
+def test_what_is_frozen_cannot_be_written_and_the_original_still_can() -> None:
+    values = np.arange(3)
+    same = frozen(values)
+    with pytest.raises(ValueError, match="read-only"):
+        same[0] = 7
+    values[0] = 5
+    assert same.tolist() == [5, 1, 2]
+    assert frozen(same) is same

@@ -17,6 +17,7 @@ from heuristics.boosts.replies import Replies
 from heuristics.filters.too_old import TooOld
 from heuristics.selectors.top_k import TopK
 from tests.laws.funnels import Lottery, Nothing, Taste, funnel_of, slot
+from tests.support import one_request
 
 LOTTERY = slot(Lottery(), "lottery")
 TASTE = slot(Taste(), "taste")
@@ -164,3 +165,15 @@ def test_no_requests_give_no_pages() -> None:
     pages = funnel_of([LOTTERY, TASTE, TOP]).run([])
     assert len(pages) == 0
     assert pages.warnings == []
+
+
+def test_a_request_alone_says_of_removed_candidates_what_it_says_in_a_micro_batch() -> None:
+    funnel = funnel_of([LOTTERY, slot(TooOld(max_age_h=12.0)), TASTE, slot(Replies()), TOP])
+    viewers = np.arange(4)
+    [together], alone = funnel.run(viewers).traces, funnel.run(viewers, micro_batch=1).traces
+    for viewer, one in enumerate(alone):
+        parts = [one_request(batch, viewer) for _, batch in together.snapshots]
+        assert [len(part) for part in parts] == [len(batch) for _, batch in one.snapshots]
+        for part, (_, batch) in zip(parts, one.snapshots, strict=True):
+            assert len(batch)
+            assert all(part[name].tobytes() == batch[name].tobytes() for name in batch.names)

@@ -112,6 +112,29 @@ def test_a_grouped_dense_layer_is_a_matrix_product(
     assert grouped_dense(x, *pack(weight, bias), columns, relu) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("rows", [1, 7, 12])
+def test_relu_cuts_off_what_is_below_0_and_keeps_what_is_no_number(rows: int) -> None:
+    weight = np.eye(3, dtype=np.float32)[None]
+    x = np.tile(np.array([-2.0, 3.0, np.nan], np.float32), (rows, 1, 1))
+    x[:, 0, :2] *= np.arange(1, rows + 1, dtype=np.float32)[:, None]
+    # NaN times 0 is NaN, so one makes its whole row so.
+    cut = grouped_dense(x, *pack(weight, np.zeros((1, 3), np.float32)), 3, True)
+    assert np.isnan(cut).all()
+    x[:, :, 2] = 0.0
+    cut = grouped_dense(x, *pack(weight, np.zeros((1, 3), np.float32)), 3, True)
+    assert cut[:, 0].tolist() == [[0.0, 3.0 * row, 0.0] for row in range(1, rows + 1)]
+
+
+@pytest.mark.parametrize("constant", [0.0, -0.0, 4.5, np.nan, np.inf])
+def test_a_row_is_transformed_the_same_beside_rows_of_equal_values(constant: float) -> None:
+    serving = _networks()[1]
+    x = _rows(75)
+    x[::3, : CONTINUOUS // 2] = constant
+    x[1::3] = x[0]
+    together = serving.transformed(x)
+    assert together.tobytes() == b"".join(serving.transformed(x[i : i + 1]).tobytes() for i in range(x.shape[0]))
+
+
 def test_state_and_back_gives_the_same_bytes() -> None:
     _, served = _networks(paper=True)
     restored = ServingNetwork.of(served.state(), "test")

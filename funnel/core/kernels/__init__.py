@@ -36,14 +36,13 @@ def helper(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _read_only(argument: object) -> object:
-    if not isinstance(argument, np.ndarray):
-        return argument
-    flags = argument.flags
-    if type(argument) is np.ndarray and flags.c_contiguous:
+    if type(argument) is np.ndarray and (flags := argument.flags).c_contiguous:
         if not flags.writeable:
             return argument
         view = argument.view()
-    else:
+    elif isinstance(argument, np.ndarray):
         view = np.ascontiguousarray(argument).view(np.ndarray)
-    view.flags.writeable = False
+    else:
+        return argument
+    view.setflags(False)  # type: ignore[call-arg]  # not writeable
     return view
