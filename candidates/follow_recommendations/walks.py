@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from candidates.kernels import best_rows
 from funnel.core.arrays import Array, Doubles, Floats, Ints, Longs
 from funnel.core.kernels import helper, kernel
 from funnel.core.kernels.grouping import first_not_before
@@ -242,13 +241,14 @@ def audience(
                     touched[n] = t
                     n += 1 if total[t] == 0.0 else 0
                     total[t] += each
-        if found + min(n, limit) > room:
-            room = max(2 * room, found + min(n, limit))
-            account, probability = _grown(account, found, room), _grown(probability, found, room)
+        kept = touched[:n]
         if n > limit:
-            kept = touched[best_rows(total[touched[:n]].astype(np.float32), touched[:n], limit)]
-        else:
-            kept = touched[:n]
+            kept = kept.copy()
+            _select(kept, total[kept].astype(np.float32).astype(np.float64), n, limit)
+            kept = kept[:limit]
+        if found + kept.size > room:
+            room = max(2 * room, found + kept.size)
+            account, probability = _grown(account, found, room), _grown(probability, found, room)
         for t in kept:
             account[found], probability[found] = t, total[t]
             found += 1 if t != start[i] else 0
@@ -337,15 +337,76 @@ def _best(
 ) -> int:
     """Write the best of the fit accounts from `found` on, best first, ties by the smaller id; all totals become 0."""
     chosen, m = np.empty(reached.size, np.int32), 0
+    value = np.empty(reached.size)
     for t in reached:
-        chosen[m] = t
+        chosen[m], value[m] = t, total[t]
         m += 1 if total[t] > above and mark[t] != stamp and born[t] < now else 0
-    chosen = chosen[:m]
+        total[t] = 0.0
     if m > limit:
-        chosen = chosen[best_rows(total[chosen], chosen, limit)]
-    chosen = np.sort(chosen)
-    for i in np.argsort(-total[chosen], kind="mergesort"):
-        user[found], score[found] = chosen[i], total[chosen[i]]
-        found += 1
-    total[reached] = 0.0
-    return found
+        _select(chosen, value, m, limit)
+        m = limit
+    _sort(chosen[:m], value[:m])
+    user[found : found + m], score[found : found + m] = chosen[:m], value[:m]
+    return found + m
+
+
+@helper
+def _select(chosen: Ints, value: Doubles, m: int, limit: int) -> None:
+    """Move the best `limit` of the first m to the front, ties by the smaller id; in no particular order.
+
+    The bits of a float above 0 ascend with it; their first ones (the exponent and five of the fraction) are buckets.
+    """
+    buckets = np.zeros(2048, np.int64)
+    bits = value.view(np.int64)
+    top = np.int64(0)
+    for i in range(m):
+        top = max(top, bits[i] >> 47)
+    for i in range(m):
+        buckets[min(top - (bits[i] >> 47), 2047)] += 1
+    last, sure = 0, 0
+    while sure + buckets[last] < limit:
+        sure += buckets[last]
+        last += 1
+    between, between_value = np.empty(buckets[last], np.int32), np.empty(buckets[last])
+    found, other = 0, 0
+    for i in range(m):
+        bucket = min(top - (bits[i] >> 47), 2047)
+        if bucket < last:
+            chosen[found], value[found] = chosen[i], value[i]
+            found += 1
+        elif bucket == last:
+            between[other], between_value[other] = chosen[i], value[i]
+            other += 1
+    _sort(between, between_value)
+    chosen[found:limit], value[found:limit] = between[: limit - found], between_value[: limit - found]
+
+
+@helper
+def _sort(chosen: Ints, value: Doubles) -> None:
+    """By falling value, ties by the smaller id: runs of eight by insertion, then merged."""
+    n, run = chosen.size, 8
+    for begin in range(0, n, run):
+        for i in range(begin + 1, min(begin + run, n)):
+            t, v, j = chosen[i], value[i], i
+            while j > begin and (value[j - 1] < v or (value[j - 1] == v and chosen[j - 1] > t)):
+                chosen[j], value[j] = chosen[j - 1], value[j - 1]
+                j -= 1
+            chosen[j], value[j] = t, v
+    left, left_value = np.empty(n, np.int32), np.empty(n)
+    while run < n:
+        for begin in range(0, n - run, 2 * run):
+            end = min(begin + 2 * run, n)
+            left[:run], left_value[:run] = chosen[begin : begin + run], value[begin : begin + run]
+            a, b, out = 0, begin + run, begin
+            while a < run and b < end:
+                if left_value[a] > value[b] or (left_value[a] == value[b] and left[a] < chosen[b]):
+                    chosen[out], value[out] = left[a], left_value[a]
+                    a += 1
+                else:
+                    chosen[out], value[out] = chosen[b], value[b]
+                    b += 1
+                out += 1
+            while a < run:
+                chosen[out], value[out] = left[a], left_value[a]
+                a, out = a + 1, out + 1
+        run *= 2
