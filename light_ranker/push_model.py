@@ -27,13 +27,16 @@ class PushModel:
     arrays: dict[str, Array]
 
     @classmethod
-    def of(cls, state: dict[str, Array], where: str, *, features: int, task: int) -> PushModel:
+    def of(cls, state: dict[str, Array], where: str, *, features: int, task: int, missing: bool) -> PushModel:
         """From stored arrays; DataError if they are of another architecture or task."""
         if "task" not in state or "mean" not in state:
             raise DataError(f"{where} state", "has no model of this kind — train again")
         if state["mean"].shape != (features,) or int(state["task"][0]) != task:
             found = f"{state['mean'].size} features, task {int(state['task'][0])}"
             raise DataError(f"{where} state", f"wants {features} features, task {task}, got {found} — train again")
+        if missing != ("missing.weight" in state):
+            wants = "wants a branch of missing values" if missing else "has a branch of missing values"
+            raise DataError(f"{where} state", f"{wants}, see `missing_branch` — train again")
         return cls(dict(state))
 
     @property

@@ -20,8 +20,8 @@ def mixed(
     """(offsets int64 [R + 1], account int32, source int32), in the order of drawing, each account once a request.
 
     lists: int64 [S, R + 1]: the accounts of source s for request r, best first, are those from lists[s, r] to
-    lists[s, r + 1]; weights: float64 [S]; keys: uint64 [R] of the draws. A source is drawn with replacement, one that is empty no more; an account that is there already
-    is drawn and dropped (removal of duplicates comes after).
+    lists[s, r + 1]; weights: float64 [S]; keys: uint64 [R] of the draws. A source is drawn with replacement, one that
+    is empty no more; an account that is there already is drawn and dropped (removal of duplicates comes after).
     """
     sources, requests = weights.size, keys.size
     offsets = np.zeros(requests + 1, np.int64)

@@ -226,8 +226,10 @@ def _audiences(requests: Requests, first: Accounts, edges: int) -> tuple[Longs, 
     kept: dict[tuple[float, int], tuple[Ints, Doubles]] = once_per(graph, ("frs.audiences", edges), dict)
     wanted = list(zip(requests.now_h[first.request].tolist(), first.account.tolist(), strict=True))
     number = {key: place for place, key in enumerate(dict.fromkeys(wanted))}
-    lists = {key: kept.get(key) for key in number}
-    new = [key for key, found in lists.items() if found is None]
+    # Asked for once each, since another thread may clear what is kept.
+    known = ((key, kept.get(key)) for key in number)
+    lists = {key: found for key, found in known if found is not None}
+    new = [key for key in number if key not in lists]
     if new:
         offsets, account, probability = audience(
             np.array([start for _, start in new], np.int32), np.array([now_h for now_h, _ in new]),
@@ -240,7 +242,7 @@ def _audiences(requests: Requests, first: Accounts, edges: int) -> tuple[Longs, 
             lists[key] = account[begin:end].copy(), probability[begin:end].copy()
             if len(kept) < AUDIENCES:
                 kept[key] = lists[key]
-    parts = [(np.empty(0, np.int32), np.empty(0)), *(found for found in lists.values() if found is not None)]
+    parts = [(np.empty(0, np.int32), np.empty(0)), *(lists[key] for key in number)]
     ends = np.cumsum([part[0].size for part in parts]).astype(np.int64)
     account, probability = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return np.array([number[key] for key in wanted], np.int64), ends, account, probability
@@ -248,8 +250,10 @@ def _audiences(requests: Requests, first: Accounts, edges: int) -> tuple[Longs, 
 
 def two_hop(asked: Asked) -> Best:
     """Accounts two steps away over the daily RealGraph lists of followed accounts."""
-    lists = (asked.requests.view.asset(name) for name in ASSETS["two_hop"])
-    return Best(*over_lists(asked.requests.viewer, *lists, TWO_HOP_FIRST, TWO_HOP_SECOND, *asked.rules))
+    offsets, account, score = (asked.requests.view.asset(name) for name in ASSETS["two_hop"])
+    return Best(
+        *over_lists(asked.requests.viewer, offsets, account, score, TWO_HOP_FIRST, TWO_HOP_SECOND, *asked.rules)
+    )
 
 
 def triangular_loops(asked: Asked) -> Best:

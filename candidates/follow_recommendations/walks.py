@@ -30,7 +30,7 @@ def unfit_accounts(
     blocking_times: Doubles,
     blocking: Ints,
 ) -> tuple[Longs, Ints]:
-    """(offsets int64 [R + 1], account int32): the viewer, and who is followed, blocked or muted by or blocks the viewer.
+    """(offsets int64 [R + 1], account int32): the viewer, whom they follow, block or mute, and who blocks them.
 
     offsets, targets, times: who follows whom since when; blocked, muted: about whom, by giver and time; blocking: who
     gave a block, by whom it is about and time. What happened before `now` counts.
@@ -91,9 +91,7 @@ def summed(
             seen[account[i]] = r
             total[account[i]] += value[i]
         mark[unfit[unfit_offsets[r] : unfit_offsets[r + 1]]] = r
-        out_offsets[r + 1] = _best(
-            touched[:n], total, above, mark, r, born, now[r], limit, user, score, out_offsets[r]
-        )
+        out_offsets[r + 1] = _best(touched[:n], total, above, mark, r, born, now[r], limit, user, score, out_offsets[r])
     return out_offsets, user[: out_offsets[-1]].copy(), score[: out_offsets[-1]].copy()
 
 
@@ -130,7 +128,7 @@ def over_lists(
 
 
 @kernel
-def over_followees(
+def over_followees(  # noqa: PLR0912 (one loop that shares its arrays)
     viewer: Ints,
     since: Doubles,
     offsets: Longs,
@@ -186,7 +184,7 @@ def over_followees(
 
 
 @kernel
-def audience(
+def audience(  # noqa: PLR0912 (one loop that shares its arrays)
     start: Ints,
     now: Doubles,
     back_offsets: Longs,
@@ -214,6 +212,8 @@ def audience(
         begin, end = back_offsets[start[i]], back_offsets[start[i] + 1]
         degree, whole = _degree(begin, end, back_times, back_latest[start[i]], now[i], edges)
         first, read = 1.0 / max(degree, 1), 0
+        # A walk that reaches about everybody is cheaper without notes of whom it reached.
+        everywhere = degree * min(targets.size // users, edges) > users
         for s in range(begin, begin + degree if whole else end):
             if read == degree:
                 break
@@ -224,23 +224,23 @@ def audience(
             low, high = offsets[middle], offsets[middle + 1]
             size, all_of_it = _degree(low, high, times, latest[middle], now[i], edges)
             each = first / max(size, 1)
-            if all_of_it:
+            if all_of_it and everywhere:
                 for e in range(low, low + size):
-                    t = targets[e]
-                    touched[n] = t
-                    n += 1 if total[t] == 0.0 else 0
-                    total[t] += each
+                    total[targets[e]] += each
                 continue
-            more = size
             for e in range(low, high):
-                if more == 0:
+                if size == 0:
                     break
                 if times[e] < now[i]:
-                    more -= 1
+                    size -= 1
                     t = targets[e]
                     touched[n] = t
-                    n += 1 if total[t] == 0.0 else 0
+                    n += 1 if total[t] == 0.0 and not everywhere else 0
                     total[t] += each
+        if everywhere:
+            for t in range(users):
+                touched[n] = t
+                n += 1 if total[t] > 0.0 else 0
         kept = touched[:n]
         if n > limit:
             kept = kept.copy()
