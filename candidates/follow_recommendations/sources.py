@@ -62,8 +62,8 @@ FIRST_DEGREE, EXPANSION_EDGES, EXPANSION_ACCOUNTS, LEAST_CONNECTIONS = 10, 2000,
 TWO_HOP_FIRST, TWO_HOP_SECOND = 100, 512
 POPULAR_H, LATELY_H, REAL_GRAPH_LEAST = 14 * 24.0, 48.0, 0.26
 EVER = -np.inf
-# Audiences of accounts that are kept for the next requests, of at most EXPANSION_ACCOUNTS each: 48 MB at most.
-AUDIENCES = 2048
+# Audiences of accounts that are kept for the next requests, of at most EXPANSION_ACCOUNTS each: 98 MB at most.
+AUDIENCES = 4096
 
 
 class Accounts(NamedTuple):
@@ -226,7 +226,7 @@ def _audiences(requests: Requests, first: Accounts, edges: int) -> tuple[Longs, 
     kept: dict[tuple[float, int], tuple[Ints, Doubles]] = once_per(graph, ("frs.audiences", edges), dict)
     wanted = list(zip(requests.now_h[first.request].tolist(), first.account.tolist(), strict=True))
     number = {key: place for place, key in enumerate(dict.fromkeys(wanted))}
-    # Asked for once each, since another thread may clear what is kept.
+    # Asked for once each, since another thread may drop what is kept.
     known = ((key, kept.get(key)) for key in number)
     lists = {key: found for key, found in known if found is not None}
     new = [key for key in number if key not in lists]
@@ -237,7 +237,9 @@ def _audiences(requests: Requests, first: Accounts, edges: int) -> tuple[Longs, 
             graph.offsets, graph.targets, graph.time_h, _latest(graph), edges, EXPANSION_ACCOUNTS,
         )  # fmt: skip
         if len(kept) + len(new) > AUDIENCES:
-            kept.clear()
+            now = {now_h for now_h, _ in number}
+            for key in [key for key in tuple(kept) if key[0] not in now]:
+                kept.pop(key, None)
         for key, begin, end in zip(new, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
             lists[key] = account[begin:end].copy(), probability[begin:end].copy()
             if len(kept) < AUDIENCES:
