@@ -328,18 +328,24 @@ class _Follows(NamedTuple):
 
 
 def _follows_by_community(view: PlatformView) -> _Follows:
-    """Made once for a graph and the interests it is read with; of all times, to be cut at the request's moment."""
+    """Made once for a graph and the interests it is read with; of all times, to be cut at the request's moment.
+
+    Two are kept: a timeline and notifications may ask in turn, each with interests learnt for itself.
+    """
     graph, main = view.following, view.asset("simclusters.interested_in")
-    kept: dict[str, tuple[Array, _Follows]] = once_per(graph, "frs.follows_by_community", dict)
-    if "made" not in kept or kept["made"][0] is not main:
-        follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
-        known = np.flatnonzero(follower < main.shape[0])  # who came after the interests were learnt has none
-        community = np.full(follower.size, -1, np.int64)
-        community[known] = main[follower[known], 0]
-        order = np.lexsort((graph.time_h, community))
-        offsets = np.searchsorted(community[order], np.arange(int(community.max(initial=-1)) + 2)).astype(np.int64)
-        kept["made"] = main, _Follows(offsets, graph.targets[order], graph.time_h[order])
-    return kept["made"][1]
+    kept: list[tuple[Array, _Follows]] = once_per(graph, "frs.follows_by_community", list)
+    for interests, made in tuple(kept):
+        if interests is main:
+            return made
+    follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
+    known = np.flatnonzero(follower < main.shape[0])  # who came after the interests were learnt has none
+    community = np.full(follower.size, -1, np.int64)
+    community[known] = main[follower[known], 0]
+    order = np.lexsort((graph.time_h, community))
+    offsets = np.searchsorted(community[order], np.arange(int(community.max(initial=-1)) + 2)).astype(np.int64)
+    made = _Follows(offsets, graph.targets[order], graph.time_h[order])
+    kept[:] = [(main, made), *kept[:1]]
+    return made
 
 
 def _summed(asked: Asked, request: Longs, account: Ints, value: Doubles) -> Best:
