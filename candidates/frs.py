@@ -19,7 +19,7 @@ from candidates.follow_recommendations.sources import (
     SOURCES,
     Accounts,
     accounts_of,
-    accounts_of_each,
+    best_of_each,
 )
 from candidates.graphjet.related import draw_keys
 from candidates.graphjet.seeds import alone
@@ -83,17 +83,13 @@ class FRS(Source):
 
     def accounts(self, requests: Requests) -> tuple[Longs, Ints, Ints]:
         """(offsets int64 [R + 1], account int32, source int32 of SOURCES), in the order of the ranker."""
-        found = accounts_of_each(requests, self._asked, limit=self.per_source, edges=self.expansion_edges)
-        count = len(found)
-        turn = np.concatenate([part.request * count + number for number, part in enumerate(found)])
+        found = best_of_each(requests, self._asked, limit=self.per_source, edges=self.expansion_edges)
+        first = np.cumsum([0, *(part.account.size for part in found[:-1])])
+        lists = np.stack([part.offsets for part in found]) + first[:, None]
         account = np.concatenate([part.account for part in found])
-        order = np.argsort(turn, kind="stable")
-        lists = np.searchsorted(turn[order], np.arange(len(requests) * count + 1)).astype(np.int64)
         weights = np.array([self.weights[name] for name in self._asked], np.float64)
         keys = draw_keys(requests.seed, "frs", requests.viewer, requests.now_h)
-        offsets, account, source = mixed(
-            lists, account[order], weights, keys, requests.view.user_count, self.max_accounts
-        )
+        offsets, account, source = mixed(lists, account, weights, keys, requests.view.user_count, self.max_accounts)
         return offsets, account, np.array([SOURCES.index(name) for name in self._asked], np.int32)[source]
 
     def retrieve(self, requests: Requests) -> CandidateBatch:

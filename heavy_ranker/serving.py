@@ -17,8 +17,8 @@ import numpy as np
 from funnel.core.actions import HEAVY_ACTIONS
 from funnel.core.arrays import Array, Bools, Floats, Longs
 from funnel.core.errors import DataError
+from funnel.core.kernels.dense import grouped_dense, pack
 from funnel.learn.calibration import calibrate
-from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.kernels import normalised, transform_rows
 
 Network = TypeVar("Network")

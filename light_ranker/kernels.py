@@ -49,30 +49,3 @@ def binned_logits(
     for i in range(rows):
         out[order[i]] = total[i]
     return out
-
-
-@kernel
-def dense(values: Floats, weight: Floats, bias: Floats) -> Floats:
-    """float32 [n, out]: values · weight + bias, each row by itself: its sums run in one order whoever stands beside it.
-
-    values: float32 [n, in]; weight: float32 [in, out]. Four rows share a reading of the weights.
-    """
-    rows, inputs = values.shape
-    outputs = weight.shape[1]
-    out = np.empty((rows, outputs), np.float32)
-    for first in range(0, rows, 4):
-        second, third, last = min(first + 1, rows - 1), min(first + 2, rows - 1), min(first + 3, rows - 1)
-        a, b, c, d = bias.copy(), bias.copy(), bias.copy(), bias.copy()
-        for i in range(inputs):
-            xa, xb, xc, xd = values[first, i], values[second, i], values[third, i], values[last, i]
-            for j in range(outputs):
-                w = weight[i, j]
-                a[j] += xa * w
-                b[j] += xb * w
-                c[j] += xc * w
-                d[j] += xd * w
-        out[last] = d
-        out[third] = c
-        out[second] = b
-        out[first] = a
-    return out

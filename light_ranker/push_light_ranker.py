@@ -47,6 +47,9 @@ class PushLightRanker(Scorer, Taught):
     optimizer: Literal["adam", "sgd"] = Field(default="adam", description="sgd as released, for many more steps")
     learning_rate: float = Field(default=0.002, gt=0, le=1, description="at the first step; falls to 0 along a line")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="of the transformed features and of the ids")
+    missing_branch: bool = Field(
+        default=False, description="read in a branch of its own which features have no value (NaN or infinite)"
+    )
     patience: int = Field(default=2, ge=1, description="epochs without a better RCE before training stops")
     record_weight: bool = Field(
         default=False, description="weigh a candidate by 1 / (1 + its place in the heavy order)"
@@ -101,4 +104,6 @@ class PushLightRanker(Scorer, Taught):
     def restore(self, state: dict[str, Array]) -> None:
         """Take up what `state` gave."""
         task = TASKS.index(self.task)
-        self.model_ = PushModel.of(state, "push_light_ranker", features=len(self.features), task=task)
+        self.model_ = PushModel.of(
+            state, "push_light_ranker", features=len(self.features), task=task, missing=self.missing_branch
+        )

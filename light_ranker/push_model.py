@@ -1,4 +1,4 @@
-"""The light ranker of notifications as it serves: arrays, NumPy and one compiled product, no torch.
+"""The light ranker of notifications as it serves: arrays and one compiled pass over all candidates, no torch.
 
 What `light_ranker.push_network` learnt, with batch norms folded into scale and shift. Each candidate's numbers are
 computed by themselves, so that they do not depend on the company it keeps.
@@ -7,17 +7,17 @@ computed by themselves, so that they do not depend on the company it keeps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from funnel.core import rng
 from funnel.core.arrays import Array, Floats, Longs
 from funnel.core.errors import DataError
-from funnel.core.kernels.grouping import find_keys
-from light_ranker.kernels import dense
+from funnel.core.kernels.dense import COLUMNS, pack
+from light_ranker.push_kernels import TINY, self_attentive
 
 BUCKETS = 2**18  # of hashed ids: libs/model_args.py, input_size_bits 18
-LEAK = np.float32(0.3)  # of Keras' LeakyReLU, which the release uses
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,16 @@ class PushModel:
     arrays: dict[str, Array]
 
     @classmethod
-    def of(cls, state: dict[str, Array], where: str, *, features: int, task: int) -> PushModel:
+    def of(cls, state: dict[str, Array], where: str, *, features: int, task: int, missing: bool) -> PushModel:
         """From stored arrays; DataError if they are of another architecture or task."""
         if "task" not in state or "mean" not in state:
             raise DataError(f"{where} state", "has no model of this kind — train again")
         if state["mean"].shape != (features,) or int(state["task"][0]) != task:
             found = f"{state['mean'].size} features, task {int(state['task'][0])}"
             raise DataError(f"{where} state", f"wants {features} features, task {task}, got {found} — train again")
+        if missing != ("missing.weight" in state):
+            wants = "wants a branch of missing values" if missing else "has a branch of missing values"
+            raise DataError(f"{where} state", f"{wants}, see `missing_branch` — train again")
         return cls(dict(state))
 
     @property
@@ -43,43 +46,45 @@ class PushModel:
 
     def scores(self, values: Floats, ids: Longs) -> Floats:
         """float32 [n] in [0, 1]; values: float32 [n, F]; ids: int64 [n, S], see `buckets`."""
-        a = self.arrays
-        x = (np.where(np.isfinite(values), values, np.float32(0)) - a["mean"]) * a["inverse_deviation"]
-        tiny = np.tanh(x[:, :, None] * a["tiny.0.weight"] + a["tiny.0.bias"])  # [n, F, 2]
-        middle = tiny[:, :, 0] * a["tiny.1.weight"][:, 0] + tiny[:, :, 1] * a["tiny.1.weight"][:, 1]
-        x = np.tanh(np.tanh(middle + a["tiny.1.bias"]) * a["tiny.2.weight"] + a["tiny.2.bias"])
-        x = x * a["tiny.scale"] + a["tiny.shift"]
-        both = np.concatenate([_leaky(self._attended("dense", x)), self._embedded(ids)], axis=1)
-        x = both * a["total.scale"] + a["total.shift"]
-        for layer in range(self.layers):
-            x = _leaky(self._attended(f"mlp.{layer}", x))
-        return _sigmoid(self._attended("head", x)[:, 0])
+        return self_attentive(values, ids, *self._packed)
 
-    def _attended(self, name: str, x: Floats) -> Floats:
-        """W (sigmoid(A x + a) ⊙ x) + b."""
+    @cached_property
+    def _packed(self) -> tuple[Array, Array, Array, Array, Array, Array, Array, Array, int]:
+        """What `self_attentive` reads after the candidates."""
         a = self.arrays
-        gate = _sigmoid(dense(x, a[f"{name}.gate"], a[f"{name}.gate_bias"]))
-        return dense(gate * x, a[f"{name}.weight"], a[f"{name}.bias"])
+        one, two = a["tiny.0.weight"], a["tiny.1.weight"]
+        rows = (
+            a["mean"], a["inverse_deviation"], one[:, 0], one[:, 1], a["tiny.0.bias"][:, 0], a["tiny.0.bias"][:, 1],
+            two[:, 0], two[:, 1], a["tiny.1.bias"], a["tiny.2.weight"], a["tiny.2.bias"], a["tiny.scale"],
+            a["tiny.shift"],
+        )  # fmt: skip
+        tiny = np.zeros((TINY, -(-a["mean"].size // COLUMNS) * COLUMNS), np.float32)
+        tiny[:, : a["mean"].size] = np.stack(rows)
+        place_of = np.full(BUCKETS, -1, np.int32)
+        place_of[a["sparse.bucket"]] = np.arange(a["sparse.bucket"].size)
+        branches = ("dense", "missing") if "missing.weight" in a else ("dense",)
+        numbers, layers = _flat((*branches, *(f"mlp.{layer}" for layer in range(self.layers)), "head"), a)
+        return (
+            place_of, tiny, a["sparse.weight"], a["sparse.bias"], a["total.scale"], a["total.shift"],
+            numbers, layers, len(branches) - 1,
+        )  # fmt: skip
 
-    def _embedded(self, ids: Longs) -> Floats:
-        """float32 [n, E]: the sum of the rows of a candidate's ids; an id that was never seen adds nothing."""
-        total = np.broadcast_to(self.arrays["sparse.bias"], (ids.shape[0], self.arrays["sparse.bias"].size))
-        rows = np.vstack([self.arrays["sparse.weight"], np.zeros((1, total.shape[1]), np.float32)])
-        for column in range(ids.shape[1]):
-            total = total + rows[find_keys(self.arrays["sparse.bucket"], np.ascontiguousarray(ids[:, column]))]
-        return _leaky(total)
+
+def _flat(names: tuple[str, ...], arrays: dict[str, Array]) -> tuple[Floats, Longs]:
+    """(panels and biases of self-attentive layers one after the other, where each one's begin: int64 [L, 6])."""
+    parts, layers, begin = [], [], 0
+    for name in names:
+        places = []
+        for weight, bias in (("gate", "gate_bias"), ("weight", "bias")):
+            for part in pack(arrays[f"{name}.{weight}"][None], arrays[f"{name}.{bias}"][None]):
+                parts.append(part.ravel())
+                places.append(begin)
+                begin += part.size
+        layers.append((*arrays[f"{name}.weight"].shape, *places))
+    return np.concatenate(parts), np.array(layers, np.int64)
 
 
 def buckets(columns: dict[str, Array]) -> Longs:
     """int64 [n, S]: the bucket of each id; columns of different names have hashes of their own."""
     hashed = [rng.hashed(0, f"push light ranker {name}", values) for name, values in columns.items()]
     return (np.stack(hashed, axis=1) & np.uint64(BUCKETS - 1)).astype(np.int64)
-
-
-def _leaky(x: Floats) -> Floats:
-    return np.where(x > 0, x, LEAK * x)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    found: Floats = np.float32(1) / (np.float32(1) + np.exp(-np.clip(x, -30, 30)))
-    return found

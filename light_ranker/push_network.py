@@ -2,7 +2,8 @@
 
 twitter/the-algorithm, pushservice/src/main/python/models/light_ranking/model_pools_mlp.py and libs/model_utils.py:
 z-scores, a tiny network 1 → 2 → 1 → 1 a feature, self-attentive layers y = LeakyReLU(W (sigmoid(Ax + a) ⊙ x) + b)
-to 128 and, with the embedding of hashed ids beside it, to 64, 16, 4 and one logit.
+to 128 and, with the embedding of hashed ids beside it, to 64, 16, 4 and one logit. With `missing`, another one to 128
+reads which features have no value (use_missing_sub_branch of libs/model_args.py), and z-scores learn from the others.
 """
 
 from __future__ import annotations
@@ -40,10 +41,17 @@ class Moving(nn.Module):
         self.register_buffer("variance_sum", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("weight", torch.zeros((), dtype=torch.float64))
 
-    def update(self, x: Tensor) -> None:
-        """Take in a batch, [B, width]."""
+    def update(self, x: Tensor, known: Tensor | None = None) -> None:
+        """Take in a batch, [B, width]; known: bool [B, width], which of its values count (all)."""
         with torch.no_grad():
             variance, mean = torch.var_mean(x.double(), dim=0, correction=0)
+            if known is not None:
+                counts, before = known.sum(dim=0), self.moments()
+                some = counts.clamp(min=1)
+                mean = (x.double() * known).sum(dim=0) / some
+                variance = (((x.double() - mean) * known) ** 2).sum(dim=0) / some
+                # A column without any value stays as it was.
+                mean, variance = torch.where(counts > 0, torch.stack([mean, variance]), torch.stack(before)).unbind()
             for moving, now in ((self.mean_sum, mean), (self.variance_sum, variance)):
                 moving.mul_(self.decay).add_(now, alpha=1 - self.decay)
             self.weight.mul_(self.decay).add_(1 - self.decay)
@@ -102,8 +110,11 @@ class Attended(nn.Module):
 class PushNetwork(nn.Module):
     """From feature values and places of known ids to one logit."""
 
-    def __init__(self, features: int, known: Longs, dropout: float) -> None:
-        """known: int64 [S], ascending: the buckets of ids that training sees; all others keep their zero weights."""
+    def __init__(self, features: int, known: Longs, dropout: float, *, missing: bool = False) -> None:
+        """known: int64 [S], ascending: the buckets of ids that training sees; all others keep their zero weights.
+
+        missing: whether a branch of its own reads which features have no value.
+        """
         super().__init__()
         self.known, self.dropout = known, dropout
         self.inputs = Moving(features, DECAY)
@@ -114,25 +125,32 @@ class PushNetwork(nn.Module):
             self.tiny_bias.append(nn.Parameter(torch.zeros(features, fan_out)))
         self.tiny_norm = BatchRenorm(features)
         self.dense = Attended(features, DENSE)
+        self.missing = Attended(features, DENSE) if missing else None
         self.sparse_weight = nn.Parameter(torch.zeros(known.size, SPARSE))
         self.sparse_bias = nn.Parameter(torch.full((SPARSE,), 1.0 / SPARSE))
-        self.total_norm = BatchRenorm(DENSE + SPARSE)
-        widths = (DENSE + SPARSE, *WIDTHS)
+        total = (1 + missing) * DENSE + SPARSE
+        self.total_norm = BatchRenorm(total)
+        widths = (total, *WIDTHS)
         self.mlp = nn.ModuleList(Attended(before, after) for before, after in pairwise(widths))
         self.head = Attended(widths[-1], 1)
         self.activation = nn.LeakyReLU(LEAK)
 
     def forward(self, values: Tensor, places: Tensor) -> Tensor:
-        """Logits [B]; values: float32 [B, F], finite; places: int64 [B, S], where an id stands in `known`."""
+        """Logits [B]; values: float32 [B, F]; places: int64 [B, S], where an id stands in `known`.
+
+        NaN and infinity stand for no value: 0, and in the branch of what is missing 1.
+        """
+        there = torch.isfinite(values)
+        values = torch.where(there, values, 0.0)
         if self.training:
-            self.inputs.update(values)
+            self.inputs.update(values, None if self.missing is None else there)
         mean, variance = self.inputs.moments()
         x = ((values - mean) / torch.sqrt(variance + EPSILON)).float()[:, :, None]
         for weight, bias in zip(self.tiny_weight, self.tiny_bias, strict=True):
             x = torch.tanh((x[:, :, :, None] * weight).sum(dim=2) + bias)
         x = nn.functional.dropout(self.tiny_norm(x[:, :, 0]), self.dropout, self.training)
-        both = torch.cat([self.activation(self.dense(x)), self._embedded(places)], dim=1)
-        x = self.total_norm(both)
+        branches = [self.dense(x)] if self.missing is None else [self.dense(x), self.missing((~there).float())]
+        x = self.total_norm(torch.cat([*map(self.activation, branches), self._embedded(places)], dim=1))
         for layer in self.mlp:
             x = self.activation(layer(x))
         logits: Tensor = self.head(x)[:, 0]
@@ -165,6 +183,7 @@ class PushNetwork(nn.Module):
         for name, norm in (("tiny", self.tiny_norm), ("total", self.total_norm)):
             found[f"{name}.scale"], found[f"{name}.shift"] = norm.folded()
         layers = {"dense": self.dense, "head": self.head} | {f"mlp.{i}": layer for i, layer in enumerate(self.mlp)}
+        layers |= {} if self.missing is None else {"missing": self.missing}
         for name, layer in layers.items():
             assert isinstance(layer, Attended)
             found |= {f"{name}.gate": layer.gate.weight.T, f"{name}.gate_bias": layer.gate.bias}

@@ -34,7 +34,10 @@ ROWS_AT_ONCE = 16_384  # hydrated, or passed through the network without gradien
 
 @dataclass(frozen=True)
 class Lessons:
-    """values float32 [m, F], ids int64 [m, S], label float32 [m] in [0, 1], weight float32 [m], held_out bool [m]."""
+    """values float32 [m, F] (not finite: none), ids int64 [m, S], label float32 [m] in [0, 1], weight float32 [m].
+
+    held_out: bool [m].
+    """
 
     values: Floats
     ids: Longs
@@ -79,7 +82,6 @@ def lessons_of(batch: CandidateBatch, value: Floats, settings: PushLightRanker, 
         part = hydrate(batch.take(rows[begin : begin + ROWS_AT_ONCE]), settings.needs)
         values[begin : begin + len(part)] = matrix(part, settings.features)
         ids.append(buckets(settings.id_columns(part)))
-    values[~np.isfinite(values)] = 0.0
     return Lessons(values, np.concatenate(ids), label[rows], weight[rows], held_out[rows])
 
 
@@ -92,13 +94,14 @@ def fit_push(
     task = np.array([TASKS.index(settings.task)], np.int64)
     with seeded(seed, "push light ranker: weights and dropout"):
         if not len(batch):
-            network = PushNetwork(len(settings.features), np.empty(0, np.int64), settings.dropout)
+            none = np.empty(0, np.int64)
+            network = PushNetwork(len(settings.features), none, settings.dropout, missing=settings.missing_branch)
             for parameter in network.head.parameters():
                 nn.init.zeros_(parameter)
             return PushModel(network.arrays() | {"task": task})
         lessons = lessons_of(batch, value, settings, seed)
         known = np.unique(lessons.ids)
-        network = PushNetwork(len(settings.features), known, settings.dropout)
+        network = PushNetwork(len(settings.features), known, settings.dropout, missing=settings.missing_branch)
         _train(network, lessons, settings, seed, progress)
     return PushModel(network.arrays() | {"task": task})
 

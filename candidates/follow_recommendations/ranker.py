@@ -19,9 +19,9 @@ def mixed(
 ) -> tuple[Longs, Ints, Ints]:
     """(offsets int64 [R + 1], account int32, source int32), in the order of drawing, each account once a request.
 
-    lists: int64 [R · S + 1], the accounts of each request and source, best first; weights: float64 [S]; keys: uint64
-    [R] of the draws. A source is drawn with replacement, one that is empty no more; an account that is there already
-    is drawn and dropped (removal of duplicates comes after).
+    lists: int64 [S, R + 1]: the accounts of source s for request r, best first, are those from lists[s, r] to
+    lists[s, r + 1]; weights: float64 [S]; keys: uint64 [R] of the draws. A source is drawn with replacement, one that
+    is empty no more; an account that is there already is drawn and dropped (removal of duplicates comes after).
     """
     sources, requests = weights.size, keys.size
     offsets = np.zeros(requests + 1, np.int64)
@@ -29,19 +29,19 @@ def mixed(
     taken_by, place = np.full(users, -1, np.int64), np.empty(sources, np.int64)
     found = 0
     for r in range(requests):
-        place[:] = lists[r * sources : (r + 1) * sources]
+        place[:] = lists[:, r]
         begin, drawn = found, 0
         while found - begin < limit:
             total = 0.0
             for s in range(sources):
-                if place[s] < lists[r * sources + s + 1]:
+                if place[s] < lists[s, r + 1]:
                     total += weights[s]
             if total <= 0.0:
                 break
             at, chosen = draw(keys[r], drawn) * total, -1
             drawn += 1
             for s in range(sources):
-                if place[s] < lists[r * sources + s + 1] and weights[s] > 0.0:
+                if place[s] < lists[s, r + 1] and weights[s] > 0.0:
                     chosen = s
                     at -= weights[s]
                     if at < 0.0:

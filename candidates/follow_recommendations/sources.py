@@ -17,19 +17,24 @@ twitter/the-algorithm, follow-recommendations-service/common/…/candidate_sourc
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
-from candidates.follow_recommendations.walks import step
+from candidates.follow_recommendations.walks import (
+    audience,
+    joined_audiences,
+    over_followees,
+    over_lists,
+    summed,
+    unfit_accounts,
+)
 from candidates.user_signals.fetch import recent_rows
-from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
+from funnel.core.arrays import Array, Doubles, Ints, Longs, frozen
 from funnel.core.batch import Requests
 from funnel.core.events import Adjacency
-from funnel.core.kernels.grouping import pair_keys
 from funnel.core.tables import RETWEET
 from funnel.core.world import PlatformView
-from funnel.features.base import followed_since, given
 from funnel.features.memo import once_per
 
 SOURCES: tuple[str, ...] = (
@@ -57,6 +62,8 @@ FIRST_DEGREE, EXPANSION_EDGES, EXPANSION_ACCOUNTS, LEAST_CONNECTIONS = 10, 2000,
 TWO_HOP_FIRST, TWO_HOP_SECOND = 100, 512
 POPULAR_H, LATELY_H, REAL_GRAPH_LEAST = 14 * 24.0, 48.0, 0.26
 EVER = -np.inf
+# Audiences of accounts that are kept for the next requests, of at most EXPANSION_ACCOUNTS each: 98 MB at most.
+AUDIENCES = 4096
 
 
 class Accounts(NamedTuple):
@@ -67,58 +74,98 @@ class Accounts(NamedTuple):
     score: Doubles
 
 
+class Best(NamedTuple):
+    """The best accounts of each request, best first: offsets int64 [R + 1], account int32, score float64 > 0."""
+
+    offsets: Longs
+    account: Ints
+    score: Doubles
+
+
+class Asked(NamedTuple):
+    """Requests, who must not be recommended to each of them, and how many accounts are wanted of each source.
+
+    unfit: (offsets int64 [R + 1], account int32); born: float64 [U], inf for suspended accounts; edges: how many of
+    each user the SALSA expansion reads.
+    """
+
+    requests: Requests
+    unfit: tuple[Longs, Ints]
+    born: Doubles
+    limit: int
+    edges: int
+
+    @property
+    def rules(self) -> tuple[Longs, Ints, Doubles, Doubles, int]:
+        """What every walk reads to keep the best of the fit accounts."""
+        return *self.unfit, self.born, self.requests.now_h, self.limit
+
+
 def accounts_of(requests: Requests, source: str, *, limit: int, edges: int = EXPANSION_EDGES) -> Accounts:
-    """The best accounts of one source for each request; see `accounts_of_each`."""
-    return accounts_of_each(requests, (source,), limit=limit, edges=edges)[0]
+    """The best accounts of one source for each request, best first; see `best_of_each`."""
+    found = best_of_each(requests, (source,), limit=limit, edges=edges)[0]
+    return Accounts(np.repeat(np.arange(len(requests)), np.diff(found.offsets)), found.account, found.score)
 
 
-def accounts_of_each(
+def best_of_each(
     requests: Requests, sources: tuple[str, ...], *, limit: int, edges: int = EXPANSION_EDGES
-) -> list[Accounts]:
+) -> list[Best]:
     """The best accounts of some sources for each request, best first; ties by the smaller id.
 
     edges: how many of each user the SALSA expansion reads.
     Accounts that the viewer follows, blocks or mutes or is blocked by, suspended ones and the viewer are left out.
     """
-    if not sources:
-        return []
+    people = _people(requests.view)
+    graph = requests.view.following
+    unfit = unfit_accounts(
+        requests.viewer, requests.now_h, graph.offsets, graph.targets, graph.time_h,
+        *people.blocked, *people.muted, *people.blocking,
+    )  # fmt: skip
+    asked = Asked(requests, unfit, people.born, limit, edges)
     engaged = recent_engagement(requests) if {"recent_engagement", "salsa_expansion"} & set(sources) else None
-    ways: dict[str, Callable[[Requests], Accounts]] = {
-        "recent_engagement": lambda _: cast(Accounts, engaged),
-        "salsa_expansion": lambda asked: salsa_expansion(asked, edges=edges, engaged=engaged),
+    ways: dict[str, Callable[[Asked], Best]] = {
+        "recent_engagement": lambda asked: _summed(asked, *(engaged or recent_engagement(requests))),
+        "salsa_expansion": lambda asked: salsa_expansion(asked, engaged=engaged),
         "two_hop": two_hop,
         "triangular_loops": triangular_loops,
         "popular_in_community": popular_in_community,
         "followed_lately": followed_lately,
         "real_graph_oon": real_graph_oon,
     }
-    found = [ways[source](requests) for source in sources]
-    ends = np.cumsum([part.account.size for part in found])[:-1]
-    request, account, score = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    fine = np.split((score > 0) & eligible(requests, request, account), ends)
-    return [
-        _best(part.request[keep], part.account[keep], part.score[keep], limit)
-        for part, keep in zip(found, fine, strict=True)
-    ]
+    return [ways[source](asked) for source in sources]
 
 
-def eligible(requests: Requests, request: Longs, account: Ints) -> Bools:
-    """bool [n]: accounts that may be recommended to the viewer."""
-    view, viewer, now_h = requests.view, requests.viewer[request], requests.now_h[request]
-    fine = (account != viewer) & ~view.users["suspended"][account] & (view.users["created_h"][account] < now_h)
-    fine &= np.isinf(followed_since(view, viewer, account, now_h))
-    for what in ("block", "mute"):
-        fine &= ~given(view, what, viewer, account, now_h)
-    rejected: Bools = given(view, "block", account, viewer, now_h)
-    return np.asarray(fine & ~rejected, np.bool_)
+class _People(NamedTuple):
+    """Who blocked and muted whom (offsets, time_h, whom), who was blocked by whom, and when accounts were made."""
+
+    blocked: tuple[Longs, Doubles, Ints]
+    muted: tuple[Longs, Doubles, Ints]
+    blocking: tuple[Longs, Doubles, Ints]
+    born: Doubles
+
+
+def _people(view: PlatformView) -> _People:
+    """Of all of the world's time, to be cut at the request's moment; made once for a world."""
+    return view.shared("frs.people", _people_of_the_world)
+
+
+def _people_of_the_world(view: PlatformView, _before: _People | None) -> _People:
+    def about(what: str, by: str, whom: str) -> tuple[Longs, Doubles, Ints]:
+        index = view.events(what, by=by)
+        return index.offsets, index.time_h, frozen(view.feedback[whom][index.row].astype(np.int32))
+
+    born = np.where(view.users["suspended"], np.inf, view.users["created_h"]).astype(np.float64)
+    return _People(
+        about("block", "viewer", "author"), about("mute", "viewer", "author"), about("block", "author", "user"),
+        frozen(born),
+    )  # fmt: skip
 
 
 def recent_engagement(requests: Requests) -> Accounts:
-    """Authors whom the viewer engaged with lately, followed or not."""
+    """What the viewer lately did to authors, followed or not: an account stands in as many rows as there are deeds."""
     view, tweets = requests.view, requests.view.tweets
     young = requests.now_h - view.users["created_h"][requests.viewer] < NEW_ACCOUNT_H
-    none = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
-    parts = [none]
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))]
     for action, weight in (*ENGAGEMENTS, ("profile_click", PROFILE_VISIT)):
         index = view.events(action, by="viewer")
         request, place = recent_rows(index, requests.viewer, requests.now_h, ENGAGED_H, NEWEST)
@@ -127,8 +174,7 @@ def recent_engagement(requests: Requests) -> Accounts:
         value = weight * np.exp2((index.time_h[place] - requests.now_h[request]) / HALF_LIFE_H)
         counts = (tweet >= 0) & (young[request] if action == "profile_click" else True)
         parts.append((request[counts], tweets["author"][tweet[counts]], value[counts]))
-    request, account, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return _summed(request, account, value)
+    return _by_request(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def first_degree(requests: Requests, engaged: Accounts | None = None) -> Accounts:
@@ -144,72 +190,87 @@ def first_degree(requests: Requests, engaged: Accounts | None = None) -> Account
     known = np.flatnonzero(graph.time_h[edge] < requests.now_h[request])
     request, edge = request[known], edge[known]
     value = np.exp2((graph.time_h[edge] - requests.now_h[request]) / HALF_LIFE_H)
-    both = _summed(
+    pairs = _by_request(
         np.concatenate([engaged.request, request]),
         np.concatenate([engaged.account, graph.targets[edge]]),
         np.concatenate([engaged.score, value]),
     )
-    others = np.flatnonzero(both.account != viewer[both.request])
-    return _best(both.request[others], both.account[others], both.score[others], FIRST_DEGREE)
+    # Anybody but the viewer, old follows that weigh nothing any more included.
+    offsets, account, score = summed(
+        _offsets(pairs.request, len(requests)), pairs.account, pairs.score,
+        np.arange(len(requests) + 1, dtype=np.int64), viewer, np.full(requests.view.user_count, EVER), requests.now_h,
+        FIRST_DEGREE, -1.0,
+    )  # fmt: skip
+    return Accounts(np.repeat(np.arange(len(requests)), np.diff(offsets)), account, score)
 
 
-def salsa_expansion(requests: Requests, *, edges: int = EXPANSION_EDGES, engaged: Accounts | None = None) -> Accounts:
+def salsa_expansion(asked: Asked, *, engaged: Accounts | None = None) -> Best:
     """Accounts with the audience of those that the viewer turned to, by Σ over them of the walk's probability."""
-    first, view = first_degree(requests, engaged), requests.view
-    now_h = requests.now_h[first.request]
-    ever, each = np.full(now_h.size, EVER), np.arange(now_h.size + 1, dtype=np.int64)
-    back, forth, users, none = view.followers, view.following, view.user_count, np.empty(0, np.float32)
-    # Each account is a group of its own, so that connections can be counted.
-    groups, follower, weight, _ = step(
-        each, first.account, np.ones(now_h.size), ever, now_h,
-        back.offsets, back.targets, back.time_h, _latest(back), none, True, edges, users,
+    requests = asked.requests
+    first = first_degree(requests, engaged)
+    which, offsets, account, probability = _audiences(requests, first, asked.edges)
+    return Best(
+        *joined_audiences(
+            _offsets(first.request, len(requests)), which, offsets, account, probability, LEAST_CONNECTIONS,
+            *asked.rules,
+        )
     )  # fmt: skip
-    groups, account, score, _ = step(
-        groups, follower, weight, ever, now_h,
-        forth.offsets, forth.targets, forth.time_h, _latest(forth), none, True, edges, EXPANSION_ACCOUNTS,
-    )  # fmt: skip
-    start = np.repeat(np.arange(now_h.size), np.diff(groups))
-    other = np.flatnonzero(account != first.account[start])
-    request = first.request[start[other]]
-    pair, which, connections = np.unique(
-        pair_keys(request.astype(np.int32), account[other]), return_inverse=True, return_counts=True
-    )
-    inputs = np.bincount(first.request, minlength=len(requests))
-    enough = np.flatnonzero(connections >= np.minimum(LEAST_CONNECTIONS, inputs)[pair >> 32])
-    total = np.bincount(which, weights=score[other], minlength=pair.size)
-    return Accounts(pair[enough] >> 32, (pair[enough] & 0xFFFFFFFF).astype(np.int32), total[enough].astype(np.float64))
 
 
-def two_hop(requests: Requests) -> Accounts:
+def _audiences(requests: Requests, first: Accounts, edges: int) -> tuple[Longs, Longs, Ints, Doubles]:
+    """(of each row of `first` the number of its list, offsets of the lists, account, probability).
+
+    Whose audience an account has depends on no viewer, so that the lists are kept for other requests of the moment.
+    """
+    graph, back = requests.view.following, requests.view.followers
+    kept: dict[tuple[float, int], tuple[Ints, Doubles]] = once_per(graph, ("frs.audiences", edges), dict)
+    wanted = list(zip(requests.now_h[first.request].tolist(), first.account.tolist(), strict=True))
+    number = {key: place for place, key in enumerate(dict.fromkeys(wanted))}
+    # Asked for once each, since another thread may drop what is kept.
+    known = ((key, kept.get(key)) for key in number)
+    lists = {key: found for key, found in known if found is not None}
+    new = [key for key in number if key not in lists]
+    if new:
+        offsets, account, probability = audience(
+            np.array([start for _, start in new], np.int32), np.array([now_h for now_h, _ in new]),
+            back.offsets, back.targets, back.time_h, _latest(back),
+            graph.offsets, graph.targets, graph.time_h, _latest(graph), edges, EXPANSION_ACCOUNTS,
+        )  # fmt: skip
+        if len(kept) + len(new) > AUDIENCES:
+            now = {now_h for now_h, _ in number}
+            for key in [key for key in tuple(kept) if key[0] not in now]:
+                kept.pop(key, None)
+        for key, begin, end in zip(new, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            lists[key] = account[begin:end].copy(), probability[begin:end].copy()
+            if len(kept) < AUDIENCES:
+                kept[key] = lists[key]
+    parts = [(np.empty(0, np.int32), np.empty(0)), *(lists[key] for key in number)]
+    ends = np.cumsum([part[0].size for part in parts]).astype(np.int64)
+    account, probability = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return np.array([number[key] for key in wanted], np.int64), ends, account, probability
+
+
+def two_hop(asked: Asked) -> Best:
     """Accounts two steps away over the daily RealGraph lists of followed accounts."""
-    view = requests.view
-    offsets, account, score = (view.asset(name) for name in ASSETS["two_hop"])
-    seeds = _of_lists(requests, offsets, account, score, TWO_HOP_FIRST)
-    groups = np.searchsorted(seeds.request, np.arange(len(requests) + 1)).astype(np.int64)
-    always = np.full(len(requests), EVER)
-    found = step(
-        groups, seeds.account, seeds.score, always, np.zeros(len(requests)),
-        offsets, account, np.full(account.size, -1.0), np.full(offsets.size - 1, -1.0), score,
-        False, TWO_HOP_SECOND, view.user_count,
-    )  # fmt: skip
-    return _accounts(found)
+    offsets, account, score = (asked.requests.view.asset(name) for name in ASSETS["two_hop"])
+    return Best(
+        *over_lists(asked.requests.viewer, offsets, account, score, TWO_HOP_FIRST, TWO_HOP_SECOND, *asked.rules)
+    )
 
 
-def triangular_loops(requests: Requests) -> Accounts:
+def triangular_loops(asked: Asked) -> Best:
     """viewer → followee → account → viewer, by the number of such followees."""
-    found = _accounts(_followed_by_followees(requests, np.full(len(requests), EVER)))
-    since = followed_since(requests.view, found.account, requests.viewer[found.request], requests.now_h[found.request])
-    back = np.flatnonzero(np.isfinite(since))
-    return Accounts(found.request[back], found.account[back], found.score[back])
+    return _followed_by_followees(asked, np.full(len(asked.requests), EVER), loops=True)
 
 
-def followed_lately(requests: Requests) -> Accounts:
+def followed_lately(asked: Asked) -> Best:
     """Whom followees began to follow in the last two days, by how many did."""
-    return _accounts(_followed_by_followees(requests, requests.now_h - LATELY_H))
+    return _followed_by_followees(asked, asked.requests.now_h - LATELY_H, loops=False)
 
 
-def popular_in_community(requests: Requests) -> Accounts:
+def popular_in_community(asked: Asked) -> Best:
     """Whom the viewer's main community followed most in two weeks; nothing for a viewer without a community."""
+    requests = asked.requests
     view = requests.view
     follows = _follows_by_community(view)
     community = view.asset("simclusters.interested_in")[requests.viewer, 0]
@@ -221,27 +282,28 @@ def popular_in_community(requests: Requests) -> Accounts:
         first[r], end[r] = begin + np.searchsorted(follows.time_h[begin:stop], moments, side="left")
     size = end - first
     place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
-    return _summed(np.repeat(np.arange(len(requests)), size), follows.followee[place], np.ones(place.size))
+    return _summed(asked, np.repeat(np.arange(len(requests)), size), follows.followee[place], np.ones(place.size))
 
 
-def real_graph_oon(requests: Requests) -> Accounts:
+def real_graph_oon(asked: Asked) -> Best:
     """Accounts not followed of the daily RealGraph list, from the published threshold on."""
-    offsets, account, score = (requests.view.asset(name) for name in ASSETS["real_graph_oon"])
-    found = _of_lists(requests, offsets, account, score, int(np.iinfo(np.int32).max))
-    kept = np.flatnonzero(found.score >= REAL_GRAPH_LEAST)
-    return Accounts(found.request[kept], found.account[kept], found.score[kept])
+    offsets, account, score = (asked.requests.view.asset(name) for name in ASSETS["real_graph_oon"])
+    viewer = asked.requests.viewer
+    known = np.flatnonzero(viewer < offsets.size - 1)  # who came after the lists were made has none
+    begin = offsets[viewer[known]]
+    size = offsets[viewer[known] + 1] - begin
+    place = np.arange(size.sum()) + np.repeat(begin - (np.cumsum(size) - size), size)
+    kept = np.flatnonzero(score[place] >= REAL_GRAPH_LEAST)
+    return _summed(asked, np.repeat(known, size)[kept], account[place[kept]], score[place[kept]].astype(np.float64))
 
 
-def _followed_by_followees(requests: Requests, since_h: Doubles) -> tuple[Longs, Ints, Doubles, Ints]:
-    view, graph, none = requests.view, requests.view.following, np.empty(0, np.float32)
-    each, whole = np.arange(len(requests) + 1, dtype=np.int64), np.iinfo(np.int32).max
-    groups, followee, _, _ = step(
-        each, requests.viewer, np.ones(len(requests)), np.full(len(requests), EVER), requests.now_h,
-        graph.offsets, graph.targets, graph.time_h, _latest(graph), none, False, whole, view.user_count,
-    )  # fmt: skip
-    return step(
-        groups, followee, np.ones(followee.size), since_h, requests.now_h,
-        graph.offsets, graph.targets, graph.time_h, _latest(graph), none, False, whole, view.user_count,
+def _followed_by_followees(asked: Asked, since_h: Doubles, *, loops: bool) -> Best:
+    graph, back = asked.requests.view.following, asked.requests.view.followers
+    return Best(
+        *over_followees(
+            asked.requests.viewer, since_h, graph.offsets, graph.targets, graph.time_h, _latest(graph),
+            back.offsets, back.targets, back.time_h, loops, *asked.rules,
+        )
     )  # fmt: skip
 
 
@@ -266,42 +328,36 @@ class _Follows(NamedTuple):
 
 
 def _follows_by_community(view: PlatformView) -> _Follows:
-    """Made once for a graph and the interests it is read with; of all times, to be cut at the request's moment."""
+    """Made once for a graph and the interests it is read with; of all times, to be cut at the request's moment.
+
+    Two are kept: a timeline and notifications may ask in turn, each with interests learnt for itself.
+    """
     graph, main = view.following, view.asset("simclusters.interested_in")
-    kept: dict[str, tuple[Array, _Follows]] = once_per(graph, "frs.follows_by_community", dict)
-    if "made" not in kept or kept["made"][0] is not main:
-        follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
-        known = np.flatnonzero(follower < main.shape[0])  # who came after the interests were learnt has none
-        community = np.full(follower.size, -1, np.int64)
-        community[known] = main[follower[known], 0]
-        order = np.lexsort((graph.time_h, community))
-        offsets = np.searchsorted(community[order], np.arange(int(community.max(initial=-1)) + 2)).astype(np.int64)
-        kept["made"] = main, _Follows(offsets, graph.targets[order], graph.time_h[order])
-    return kept["made"][1]
+    kept: list[tuple[Array, _Follows]] = once_per(graph, "frs.follows_by_community", list)
+    for interests, made in tuple(kept):
+        if interests is main:
+            return made
+    follower = np.repeat(np.arange(view.user_count, dtype=np.int32), graph.degree())
+    known = np.flatnonzero(follower < main.shape[0])  # who came after the interests were learnt has none
+    community = np.full(follower.size, -1, np.int64)
+    community[known] = main[follower[known], 0]
+    order = np.lexsort((graph.time_h, community))
+    offsets = np.searchsorted(community[order], np.arange(int(community.max(initial=-1)) + 2)).astype(np.int64)
+    made = _Follows(offsets, graph.targets[order], graph.time_h[order])
+    kept[:] = [(main, made), *kept[:1]]
+    return made
 
 
-def _of_lists(requests: Requests, offsets: Longs, account: Ints, score: Floats, most: int) -> Accounts:
-    """The first of each viewer's list; lists are best first. A user who came after the lists were made has none."""
-    known = np.flatnonzero(requests.viewer < offsets.size - 1)
-    begin = offsets[requests.viewer[known]]
-    size = np.minimum(offsets[requests.viewer[known] + 1] - begin, most)
-    place = np.arange(size.sum()) + np.repeat(begin - (np.cumsum(size) - size), size)
-    return Accounts(np.repeat(known, size), account[place], score[place].astype(np.float64))
+def _summed(asked: Asked, request: Longs, account: Ints, value: Doubles) -> Best:
+    """The best sums of the rows of each request, which ascend by request."""
+    return Best(*summed(_offsets(request, len(asked.requests)), account, value, *asked.rules, 0.0))
 
 
-def _accounts(found: tuple[Longs, Ints, Doubles, Ints]) -> Accounts:
-    groups, account, score, _ = found
-    return Accounts(np.repeat(np.arange(groups.size - 1), np.diff(groups)), account, score)
-
-
-def _summed(request: Longs, account: Ints, value: Doubles) -> Accounts:
-    """The sums of each pair, by request and account."""
-    pair, which = np.unique(pair_keys(request.astype(np.int32), account), return_inverse=True)
-    total = np.bincount(which, weights=value, minlength=pair.size)
-    return Accounts(pair >> 32, (pair & 0xFFFFFFFF).astype(np.int32), total.astype(np.float64))
-
-
-def _best(request: Longs, account: Ints, score: Doubles, limit: int) -> Accounts:
-    order = np.lexsort((account, -score, request))
-    order = order[np.arange(order.size) - np.searchsorted(request[order], request[order]) < limit]
+def _by_request(request: Longs, account: Ints, score: Doubles) -> Accounts:
+    """Rows grouped by request, otherwise in the order given."""
+    order = np.argsort(request, kind="stable")
     return Accounts(request[order], account[order], score[order])
+
+
+def _offsets(request: Longs, count: int) -> Longs:
+    return np.searchsorted(request, np.arange(count + 1)).astype(np.int64)

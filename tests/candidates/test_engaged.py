@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from candidates.cr_mixer import CRMixer
 from candidates.engaged import engaged_with
-from candidates.follow_recommendations.walks import step
 from candidates.retrieval import action_codes
 from candidates.simclusters.tweets import cluster_lists
 from candidates.simclusters_ann import SimClustersANN
@@ -85,32 +82,3 @@ def test_sources_with_the_same_settings_share_one_index_of_communities() -> None
     assert cluster_lists(view, NOW_H, one) is cluster_lists(view, NOW_H, other)
     assert cluster_lists(view, NOW_H, one) is not cluster_lists(view, NOW_H - 1, one)
     assert cluster_lists(view, NOW_H, one) is not cluster_lists(view, NOW_H, SimClustersANN(min_signals=1))
-
-
-@pytest.mark.parametrize("since_h", [-np.inf, 20.0])
-@pytest.mark.parametrize("limit", [3, 100])
-def test_a_step_is_the_same_whether_the_latest_edges_are_known(since_h: float, limit: int) -> None:
-    graph = mini_view().following
-    users = graph.offsets.size - 1
-    latest = np.array([graph.time_h[a:b].max(initial=-np.inf) for a, b in pairwise(graph.offsets)])
-    groups, seeds = np.array([0, 3, 3, users]), np.arange(users, dtype=np.int32)
-    weight = 1.0 + seeds
-    asked = groups, seeds, weight, np.full(3, since_h), np.array([48.0, 48.0, 30.0])
-    edges = graph.offsets, graph.targets, graph.time_h
-    nothing = np.empty(0, np.float32)
-    found = [step(*asked, *edges, known, nothing, True, 2, limit) for known in (np.empty(0), latest)]
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, other)
-    total: dict[int, float] = {}
-    for seed in range(3):  # the first group, by hand
-        targets = [
-            int(graph.targets[e])
-            for e in range(graph.offsets[seed], graph.offsets[seed + 1])
-            if since_h <= graph.time_h[e] < 48.0
-        ][:2]
-        for target in targets:
-            total[target] = total.get(target, 0.0) + weight[seed] / len(targets)
-    best = sorted(sorted(total, key=lambda user: (-np.float32(total[user]), user))[:limit])
-    offsets, user, score, _ = found[1]
-    assert user[: offsets[1]].tolist() == best
-    np.testing.assert_allclose(score[: offsets[1]], [total[u] for u in best])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from candidates.follow_recommendations import sources
 from candidates.follow_recommendations.ranker import mixed
 from candidates.follow_recommendations.sources import SOURCES, accounts_of, first_degree, recent_engagement
+from candidates.follow_recommendations.walks import audience, summed
 from candidates.frs import FRS
 from candidates.graphjet.related import draw_keys
 from candidates.real_graph import RealGraph
@@ -16,6 +19,8 @@ from candidates.simclusters import SimClusters
 from funnel.core.actions import ACTION_CODE
 from funnel.core.batch import Requests
 from funnel.core.errors import ConfigError
+from funnel.core.events import Adjacency
+from funnel.core.rng import stream
 from funnel.core.world import PlatformView
 from tests.candidates import naive
 from tests.support import mini_view
@@ -153,9 +158,80 @@ def test_followed_lately_counts_followees_who_began_in_two_days(view: PlatformVi
     assert expect(requests, "followed_lately", score) > 10
 
 
+@pytest.mark.parametrize("limit", [1, 7, 60, 5000])
+def test_the_best_sums_are_those_of_a_sorted_list(limit: int) -> None:
+    users, draw = 3000, stream(limit, "sums")
+    # Many equal values, values of all sizes, and some that are added to nothing; the last request asks about nobody.
+    value = np.concatenate([draw.integers(1, 4, 4000), 10.0 ** draw.uniform(-30, 3, 3000), np.zeros(50)])
+    account = draw.integers(0, users, value.size).astype(np.int32)
+    pairs, now = np.array([0, 5500, value.size, value.size]), np.array([10.0, 20.0, 20.0])
+    born = draw.uniform(0, 40, users)
+    unfit = [draw.integers(0, users, 500) for _ in range(3)]
+    rules = np.array([0, 500, 1000, 1500]), np.concatenate(unfit).astype(np.int32), born, now, limit
+    for above in (0.0, -1.0):
+        offsets, found, score = summed(pairs, account, value, *rules, above)
+        for r in range(3):
+            total: dict[int, float] = {}
+            for i in range(pairs[r], pairs[r + 1]):
+                total[int(account[i])] = total.get(int(account[i]), 0.0) + float(value[i])
+            fit = [t for t, v in total.items() if v > above and born[t] < now[r] and t not in unfit[r]]
+            best = sorted(fit, key=lambda t: (-total[t], t))[:limit]
+            rows = slice(offsets[r], offsets[r + 1])
+            assert found[rows].tolist() == best
+            assert score[rows].tolist() == [total[t] for t in best]
+
+
+@pytest.mark.parametrize("now_h", [30.0, 48.0, np.inf])
+@pytest.mark.parametrize(("edges", "limit"), [(2, 3), (2, 100), (1000, 3), (1000, 100)])
+def test_an_audience_is_a_walk_over_the_first_edges(view: PlatformView, now_h: float, edges: int, limit: int) -> None:
+    forth, back = view.following, view.followers
+    latest = [
+        np.array([graph.time_h[a:b].max(initial=-np.inf) for a, b in pairwise(graph.offsets)])
+        for graph in (forth, back)
+    ]
+    starts = np.arange(30, dtype=np.int32)
+    offsets, account, probability = audience(
+        starts, np.full(30, now_h), back.offsets, back.targets, back.time_h, latest[1],
+        forth.offsets, forth.targets, forth.time_h, latest[0], edges, limit,
+    )  # fmt: skip
+
+    def listed(graph: Adjacency, user: int) -> list[int]:
+        rows = range(graph.offsets[user], graph.offsets[user + 1])
+        return [int(graph.targets[e]) for e in rows if graph.time_h[e] < now_h][:edges]
+
+    for start in range(30):
+        total: dict[int, float] = {}
+        middles = listed(back, start)
+        for middle in middles:
+            ends = listed(forth, middle)
+            for end in ends:
+                total[end] = total.get(end, 0.0) + 1.0 / len(middles) / len(ends)
+        best = sorted(total, key=lambda t: (-np.float32(total[t]), t))[:limit]
+        rows = slice(offsets[start], offsets[start + 1])
+        found = dict(zip(account[rows].tolist(), probability[rows].tolist(), strict=True))
+        assert found == {t: total[t] for t in best if t != start}  # to the bit: sums run in the order of the edges
+
+
+def test_accounts_are_the_same_alone_in_company_and_from_kept_audiences(
+    view: PlatformView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody, source = Requests.of(np.arange(30), NOW_H, view), FRS(weights=dict.fromkeys(SOURCES, 1.0))
+    offsets, account, origin = source.accounts(everybody)
+    assert account.size > 100
+    monkeypatch.setattr(sources, "AUDIENCES", 3)  # nearly nothing is kept: lists are made anew
+    for r in range(30):
+        for _ in range(2):
+            _, alone, whence = source.accounts(Requests.of([r], NOW_H, view))
+            assert alone.tolist() == account[offsets[r] : offsets[r + 1]].tolist()
+            assert whence.tolist() == origin[offsets[r] : offsets[r + 1]].tolist()
+    earlier = source.accounts(Requests.of(np.arange(30), np.where(np.arange(30) % 2, NOW_H, 20.0), view))
+    for r in range(1, 30, 2):  # another moment in the same batch changes nothing
+        assert earlier[1][earlier[0][r] : earlier[0][r + 1]].tolist() == account[offsets[r] : offsets[r + 1]].tolist()
+
+
 def test_the_ranker_draws_sources_by_weight_and_each_account_once() -> None:
     # Two sources with 200 accounts each, the second with three times the weight; the first account is in both.
-    lists = np.array([0, 200, 400])
+    lists = np.array([[0, 200], [200, 400]])
     account = np.concatenate([np.arange(200), [0], np.arange(300, 499)]).astype(np.int32)
     keys = draw_keys(0, "test", np.arange(1), np.zeros(1))
     offsets, found, source = mixed(lists, account, np.array([1.0, 3.0]), keys, 500, 100)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from funnel.core.actions import HEAVY_ACTIONS
 from funnel.core.arrays import Floats
 from funnel.core.errors import DataError
+from funnel.core.kernels.dense import grouped_dense, pack
 from funnel.core.rng import stream
-from heavy_ranker.dense import grouped_dense, pack
 from heavy_ranker.export import export
 from heavy_ranker.network import HeavyNetwork
 from heavy_ranker.serving import ServingNetwork

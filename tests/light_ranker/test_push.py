@@ -10,7 +10,7 @@ from funnel.core.batch import CandidateBatch
 from funnel.core.errors import ConfigError, DataError
 from funnel.core.world import PlatformView
 from funnel.features import hydrate
-from light_ranker.push_light_ranker import PushLightRanker
+from light_ranker.push_light_ranker import IDS, PushLightRanker
 from light_ranker.push_metrics import push_metrics
 from light_ranker.push_model import BUCKETS, PushModel, buckets
 from light_ranker.push_network import Attended, BatchRenorm, Moving, PushNetwork
@@ -108,27 +108,67 @@ def test_batch_renorm_trains_on_the_values_that_it_serves() -> None:
     np.testing.assert_allclose(seen.detach(), norm.eval()(x).detach(), atol=1e-5)
 
 
-def test_serving_gives_what_torch_gives() -> None:
+@pytest.mark.parametrize("missing", [False, True])
+def test_serving_gives_what_torch_gives(missing: bool) -> None:
     draw = np.random.Generator(np.random.Philox(3))
-    values = draw.normal(size=(37, 5)).astype(np.float32) * 10
-    ids = draw.integers(0, BUCKETS, (37, 4))
-    known = np.unique(ids[:20])
+    values = draw.normal(size=(137, 5)).astype(np.float32) * 10
+    values[draw.random(values.shape) < 0.2] = np.nan
+    values[3, 2], values[4] = np.inf, 1e30
+    ids = draw.integers(0, BUCKETS, (137, 4))
+    known = np.unique(ids[:100])
     torch.manual_seed(0)
-    network = PushNetwork(5, known, 0.2).train()
-    places = torch.from_numpy(np.searchsorted(known, ids[:20]))
+    network = PushNetwork(5, known, 0.2, missing=missing).train()
+    rows = np.delete(np.arange(100), 4)
+    places = torch.from_numpy(np.searchsorted(known, ids[:100]))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in range(5):
         optimizer.zero_grad()
-        network(torch.from_numpy(values[:20]), places).square().sum().backward()
+        network(torch.from_numpy(values[rows]), places[rows]).square().sum().backward()
         optimizer.step()
     network.eval()
-    expected = torch.sigmoid(network(torch.from_numpy(values[:20]), places)).detach()
-    assert np.unique(expected).size > 10
+    expected = torch.sigmoid(network(torch.from_numpy(values[:100]), places)).detach()
+    assert np.unique(expected).size > 50
     model = PushModel(network.arrays())
-    np.testing.assert_allclose(model.scores(values, ids)[:20], expected, atol=2e-6)
-    np.testing.assert_array_equal(model.scores(values, ids)[5:8], model.scores(values[5:8], ids[5:8]))
+    found = model.scores(values, ids)
+    np.testing.assert_allclose(found[:100], expected, atol=2e-6)
+    for rows in (np.arange(5, 8), np.arange(49), np.arange(48)[::-1], np.array([136]), draw.permutation(137)):
+        np.testing.assert_array_equal(found[rows], model.scores(values[rows], ids[rows]))  # in any company and place
     assert np.isfinite(model.scores(np.full((2, 5), np.nan, np.float32), ids[:2])).all()
     assert model.scores(values[:0], ids[:0]).shape == (0,)
+
+
+def test_moments_of_columns_with_gaps_are_those_of_the_values_that_are_there() -> None:
+    moving, nan = Moving(2, 0.5), float("nan")
+    x = torch.tensor([[1.0, nan], [3.0, nan], [nan, nan]])
+    moving.update(torch.nan_to_num(x), ~torch.isnan(x))
+    mean, variance = moving.moments()
+    assert mean.tolist() == [2.0, 0.0]  # of 1 and 3; nothing is known about the second column
+    assert variance.tolist() == [1.0, 1.0]
+    moving.update(torch.tensor([[0.0, 5.0]]), torch.tensor([[False, True]]))
+    # The first column stays; the second: weights are 0.5 and 0.25 of 0.75 in all, (0.25 · 0 + 0.5 · 5) / 0.75.
+    assert moving.moments()[0].tolist() == pytest.approx([2.0, 10 / 3])
+
+
+def test_a_branch_of_what_is_missing_tells_absence_from_zero() -> None:
+    def lesson(seed: int) -> tuple[CandidateBatch, np.ndarray]:
+        batch = hydrate(pool(seed), (*FEATURES, *IDS))
+        gone = batch["tweet"] % 5 < 2
+        flag = np.where(gone, np.nan, batch["tweet.has_image"]).astype(np.float32)
+        return batch.with_columns({"tweet.has_image": flag}), gone
+
+    separation: dict[bool, float] = {}
+    for missing in (True, False):
+        batch, gone = lesson(1)
+        pupil = PushLightRanker(features=("tweet.has_image",), epochs=4, missing_branch=missing)
+        pupil.teach(batch, np.where(gone, 0.8, 0.2).astype(np.float32), seed=0)
+        later, gone = lesson(2)
+        light = pupil.score(later)["light_score"]
+        separation[missing] = float(light[gone].mean() - light[~gone].mean())
+    # Taught 0.8 and 0.2. Without the branch a missing flag is a flag that is not set.
+    assert separation[True] > 0.5
+    assert separation[False] < 0.3
+    with pytest.raises(DataError, match="missing"):
+        PushLightRanker(features=("tweet.has_image",), missing_branch=True).restore(pupil.state())
 
 
 def test_ids_of_different_columns_do_not_share_a_bucket_by_name() -> None:
