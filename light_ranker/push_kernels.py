@@ -22,7 +22,7 @@ _LOG2_E, _ROUNDED = np.float32(1.44269504088896341), np.float32(127.5)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
 _P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
-_ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
+_ZERO, _ONE, _TWO, _NO_FLOOR = np.float32(0), np.float32(1), np.float32(2), np.float32(-np.inf)
 # Rows of the tiny networks' numbers, one column a feature.
 MEAN, INVERSE, IN_1, IN_2, IN_BIAS_1, IN_BIAS_2, MID_1, MID_2, MID_BIAS, OUT, OUT_BIAS, SCALE, SHIFT = range(13)
 TINY = 13
@@ -151,8 +151,8 @@ def _product(x: Floats, terms: int, out: Floats, outputs: int, panels: Floats, b
     for panel in range(_up(outputs) // COLUMNS):
         weight, start = panels[panel * terms * COLUMNS :].ctypes.data, bias[panel * COLUMNS :].ctypes.data
         for i in range(0, BLOCK, ROWS):
-            place = out[i, panel * COLUMNS :].ctypes.data
-            tile(x[i].ctypes.data, x.shape[1], weight, terms, start, place, out.shape[1])  # type: ignore[call-arg]
+            place, step = out[i, panel * COLUMNS :].ctypes.data, out.shape[1]
+            tile(x[i].ctypes.data, x.shape[1], weight, terms, start, place, step, _NO_FLOOR)  # type: ignore[call-arg]
 
 
 @helper
