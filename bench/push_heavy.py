@@ -252,7 +252,13 @@ def main() -> None:
     }
     out.print(fields({name: value for name, value in found.items() if name not in tables}, title="The push ranker"))
     for name, rows in tables.items():
-        out.print(rows_table(rows, title=name))
+        out.print(rows_table(_turned(rows) if name == "models" else rows, title=name))
+
+
+def _turned(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """A row for each measure, of which there are many, and a column for each model."""
+    names = [name for name in rows[0] if name != "model"]
+    return [{"measure": name, **{str(row["model"]): row[name] for row in rows}} for name in names]
 
 
 if __name__ == "__main__":

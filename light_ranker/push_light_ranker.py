@@ -40,7 +40,7 @@ class PushLightRanker(Scorer, Taught):
         description="what it learns: the best of a request, the best three, or the heavy value",
     )
     features: tuple[str, ...] = Field(default=FEATURES, min_length=1, description="continuous inputs")
-    requests: int = Field(default=300, ge=1, description="requests whose candidates it is taught on")
+    requests: int = Field(default=1200, ge=1, description="requests whose candidates it is taught on")
     max_examples: int = Field(default=120_000, ge=1, description="candidates it learns from at most")
     epochs: int = Field(default=6, ge=1, le=100, description="passes over the lessons at most")
     batch_size: int = Field(default=256, ge=2, description="candidates a step")

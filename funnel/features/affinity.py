@@ -19,7 +19,6 @@ from funnel.features.author import RECENT_H
 from funnel.features.base import followed_since
 from funnel.features.counts import COUNT, DECAYED, NEVER_H, SINCE, KindTables, smoothed_rate, within
 from funnel.features.kernels import totals_of_pairs
-from funnel.features.memo import once_per
 from funnel.features.registry import SNAPSHOT, RowFunction, feature
 
 DAILY_DECAY = 0.955
@@ -53,8 +52,7 @@ def pair_totals(view: PlatformView, viewer: Ints, author: Ints, now_h: Doubles) 
 def _pair_totals(view: PlatformView, offsets: Longs, viewer: Ints, now_h: Doubles, author: Ints) -> Floats:
     """The same for rows of requests: viewer, now_h: [R]."""
     # Once for all views of a world: the tables know no moment.
-    events = view.events(LOGGED[0], by="viewer_author")
-    tables = once_per(events.time_h, "events by pair", lambda: _tables(view))
+    tables = view.shared("events by pair", lambda everything, _: _tables(everything))
     out = totals_of_pairs(
         offsets, viewer, np.minimum(now_h, view.now_h), author,
         tables.keys, tables.offsets, tables.times, tables.states, tables.rates[0], NEVER_H,

@@ -152,8 +152,8 @@ class CountFamily:
         """float32 [K, n, WIDTH]: of the wanted kinds (all, if not said), what `totals` gives; the rate is left open."""
         chosen = tuple(range(len(self.kinds))) if wanted is None else wanted
         # Once for all views of a world: the tables know no moment.
-        events = view.events(next(iter(self.kinds)), by=self.by)
-        tables, begins, mask, own_too = once_per(events.time_h, (id(self), chosen), lambda: self._tables(view, chosen))
+        name = f"counts {id(self)} {chosen}"
+        tables, begins, mask, own_too = view.shared(name, lambda everything, _: self._tables(everything, chosen))
         return totals_of_kinds(
             begins, tables.times, tables.states, tables.rates, mask, own_too,
             group, own, np.minimum(now_h, view.now_h), NEVER_H, WIDTH,

@@ -16,7 +16,8 @@ def once_per(anchor: object, what: Hashable, build: Callable[[], T]) -> T:
     """What `build` makes, made once for this anchor and `what`.
 
     anchor: something unchanging that stays alive, such as the times of a world's event index, or `Requests`.
-    The result must depend on nothing but the anchor's world (or requests) and `what`.
+    The result must depend on nothing but the anchor's world (or requests) and `what`, and must not hold the anchor, or
+    neither would ever go: what holds a world's arrays belongs to `PlatformView.shared`.
     """
     kept = _KEPT.get(id(anchor))
     if kept is None:

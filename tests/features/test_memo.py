@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import numpy as np
 
-from funnel.features import memo
+from funnel.core.world import PlatformView
+from funnel.features import NOTIFICATION_FEATURES, assets_needed, hydrate, memo, model_features
 from funnel.features.memo import once_per
+from tests.support import fake_batch, mini_world
 
 
 def test_a_derived_thing_is_made_once_per_anchor_and_name() -> None:
@@ -30,3 +33,19 @@ def test_a_derived_thing_goes_with_its_anchor() -> None:
     del anchor
     gc.collect()
     assert key not in memo._KEPT
+
+
+def test_a_world_goes_with_all_that_features_kept_for_it() -> None:
+    # A loop makes a world an hour: whatever keeps one alive soon fills the machine.
+    names = [name for name in (*model_features(), *NOTIFICATION_FEATURES) if not assets_needed((name,))]
+
+    def look() -> list[weakref.ref[object]]:
+        world = mini_world.__wrapped__()  # one that the cache does not keep
+        hydrate(fake_batch([5], viewers=[0], now_h=40.0, view=PlatformView(world, 40.0)), names)
+        kept = [world, *(index.time_h for index in world._indices.values())]
+        return [weakref.ref(one) for one in kept]
+
+    references = look()
+    gc.collect()
+    assert len(references) > 20
+    assert all(one() is None for one in references)
