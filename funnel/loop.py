@@ -18,7 +18,6 @@ folders: a run that was interrupted goes on after its last finished day and ends
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import time
@@ -269,7 +268,6 @@ class _Loop:
         self._serve_from(day + 1)
         models = {service.mark: self._learn(service, day, end_h, progress) for service in self.services}
         self._write(day, grown, pages, models, metrics)
-        gc.collect()  # the worlds of past hours and what was kept for them: circles, of many large arrays each
 
     def _tick(self, now_h: float, end_h: float, grown: _Grown, pages: _Grown) -> None:
         for service in self.services:

@@ -176,7 +176,7 @@ class WorldTables:
         self._indices: dict[tuple[str, str], EventIndex] = {}
         self._shared: dict[str, object] = {}
         self._of_the_world_before: dict[str, object] = {}
-        self._texts_of: Callable[[Longs], list[str] | None] = self._texts_in_table
+        self._texts_of: Callable[[Longs], list[str] | None] | None = None  # in the table
         self._texts_known = self.count("tweets")
 
     def read_texts_with(self, texts_of: Callable[[Longs], list[str] | None]) -> None:
@@ -187,7 +187,8 @@ class WorldTables:
         """The texts of some tweets; None for one whose text nobody has kept."""
         known = tweets < self._texts_known
         found: list[str | None] = [None] * tweets.size
-        for place, text in zip(np.flatnonzero(known).tolist(), self._texts_of(tweets[known]) or (), strict=False):
+        texts_of = self._texts_of or self._texts_in_table
+        for place, text in zip(np.flatnonzero(known).tolist(), texts_of(tweets[known]) or (), strict=False):
             found[place] = text
         return found
 
@@ -252,7 +253,7 @@ class WorldTables:
         everybody = self.count("users") == self.meta.viewer_count
         viewers = int(tables["users"]["created_h"].size) if everybody else self.meta.viewer_count
         world = WorldTables(replace(self.meta, end_h=end_h, viewer_count=viewers), tables)
-        world._texts_of, world._texts_known = self._texts_of, self._texts_known
+        world._texts_of, world._texts_known = self._texts_of or self._texts_in_table, self._texts_known
         if not {"follows", "users"} & set(added):
             for name in ("following", "followers"):
                 if name in self.__dict__:

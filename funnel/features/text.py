@@ -320,15 +320,26 @@ def _reputation_sums(view: PlatformView, what: str, index: EventIndex) -> Longs:
     """
     reputation = view.asset("tweepcred.score")
 
-    def build() -> tuple[Longs, Doubles]:
-        everything = view.shared("all time", lambda all_time, _: all_time)
-        who = (everything.tweets["author"] if what == "quote" else everything.engagements["viewer"])[index.row]
+    def build() -> tuple[Longs, Array]:
+        # The columns, not the view of all time, which would hold the world that holds it.
+        authors, viewers = view.shared(
+            "who wrote and who engaged",
+            lambda everything, _: (everything.tweets["author"], everything.engagements["viewer"]),
+        )
+        who = (authors if what == "quote" else viewers)[index.row]
         judged = who < reputation.size
         points = np.rint(reputation * REPUTATION_PARTS).astype(np.int64)
         weight = np.where(judged, points[np.where(judged, who, 0)], 0)
-        return np.concatenate([[0], np.cumsum(weight)]).astype(np.int64), index.time_h
+        return np.concatenate([[0], np.cumsum(weight)]).astype(
+            np.int64
+        ), reputation  # kept, so that its id stays its own
 
-    return once_per(reputation, ("reputation sums", what, id(index.time_h)), build)[0]
+    return once_per(index.time_h, ("reputation sums", what, id(reputation)), build)[0]
+
+
+def _who(view: PlatformView, _: object) -> tuple[Ints, Ints]:
+    """The author of each tweet, and who did each engagement."""
+    return view.tweets["author"], view.engagements["viewer"]
 
 
 def _by_spammers(view: PlatformView, what: str) -> EventIndex:
