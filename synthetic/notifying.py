@@ -12,7 +12,7 @@ impression; kind says whether the viewer follows its author, or somebody who eng
 e the viewer's public engagements with the author so far; and stale is whether the viewer was shown the tweet before, by
 either product.
 
-The moment is good for a viewer who is in the app (in_app is 1 this very moment, half an hour later), and by their own
+The moment is good for a viewer who is in the app (in_app is 1 this very moment, 1 / 2 an hour later), and by their own
 day: own is the angle of the hour on a clock whose midnight, the middle of this viewer's night, differs from person to
 person (half past three in the mean), and night is max(0, cos(own))^2. Received counts the notifications of the past,
 one of age a hours as 2^(-a / 8). At a bad moment only a tweet of much use is opened: what it falls short of that counts
