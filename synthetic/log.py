@@ -26,7 +26,7 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints, Longs
 from funnel.core.events import Adjacency
 from funnel.core.progress import Progress
 from funnel.core.rng import key, uniform
-from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, RETWEET, SEE_FEWER
+from funnel.core.tables import BLOCK, MUTE, MUTE_KEYWORD, REPORT, SEE_FEWER, open_to_all
 from funnel.core.world import WorldTables
 from synthetic.arrays import distinct, pick
 from synthetic.behaviour import ResponseModel
@@ -91,8 +91,7 @@ class Town:
     def of(cls, world: WorldTables) -> Town:
         """That of a world's tables."""
         users, tweets = world.table("users"), world.table("tweets")
-        author = np.array(tweets["author"])
-        public = ~(users["protected"] | users["suspended"])[author] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
+        author, public = np.array(tweets["author"]), open_to_all(users, tweets)
         return cls(author, np.array(tweets["time_h"]), public, np.array(users["suspended"]), world.following)
 
     @cached_property
@@ -121,7 +120,7 @@ def write_log(
     viewer = pick(people.reading, rng.random(sessions))
     state = fresh_state(users, tweets["author"].size)
     bar_authors(state, before["user"], before["author"], users)
-    public = people.public[tweets["author"]] & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
+    public = open_to_all(people.table, tweets)
     town = Town(tweets["author"], tweets["time_h"], public, people.table["suspended"], following)
     hours: list[_Shown] = []
     habits = Habituation(users)

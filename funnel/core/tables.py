@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from funnel.core.arrays import Array
+from funnel.core.arrays import Array, Bools, Ints
 
 ORIGINAL, RETWEET, REPLY, QUOTE = range(4)
 TWEET_KINDS: tuple[str, ...] = ("original", "retweet", "reply", "quote")
@@ -283,6 +283,18 @@ EVENT_TABLES: tuple[str, ...] = (
 def numpy_type(dtype: str) -> np.dtype[np.generic]:
     """The NumPy type of a column; text is held as objects."""
     return np.dtype(object if dtype == "str" else dtype)
+
+
+def original_of(kind: Array, parent: Array, tweet: Array) -> Ints:
+    """int32 [n]: the tweet that is read: the one that a retweet passes on, if it is known, else the tweet itself."""
+    return np.where((kind == RETWEET) & (parent >= 0), parent, tweet)
+
+
+def open_to_all(users: Mapping[str, Array], tweets: Mapping[str, Array]) -> Bools:
+    """bool [T]: tweets that may be shown to anybody: no retweets, nothing protected, suspended or for subscribers."""
+    shut = (users["protected"] | users["suspended"])[tweets["author"]]
+    found: Bools = ~shut & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]
+    return found
 
 
 def completed(tables: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[str, Array]]:

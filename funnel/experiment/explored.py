@@ -22,7 +22,7 @@ from funnel.core.batch import Requests
 from funnel.core.errors import ConfigError
 from funnel.core.kernels.grouping import pair_keys
 from funnel.core.products import TIMELINE, Product
-from funnel.core.tables import EXPLORED, RETWEET
+from funnel.core.tables import EXPLORED, open_to_all
 from funnel.core.world import PlatformView
 from funnel.features.base import given
 
@@ -115,10 +115,8 @@ class Pool:
     """The public tweets of a world, in order of time, from which notifications are drawn by lot."""
 
     def __init__(self, view: PlatformView) -> None:
-        users, tweets = view.users, view.tweets
-        shut = (users["protected"] | users["suspended"])[tweets["author"]]
-        self.tweets = np.flatnonzero(~shut & (tweets["kind"] != RETWEET) & ~tweets["exclusive"]).astype(np.int32)
-        self._time_h = tweets["time_h"][self.tweets]
+        self.tweets = np.flatnonzero(open_to_all(view.users, view.tweets)).astype(np.int32)
+        self._time_h = view.tweets["time_h"][self.tweets]
 
     def at(self, now_h: Doubles) -> tuple[Longs, Longs]:
         """(low, high) int64: where the pool of each moment stands in `tweets`; it is made at the full hour before."""

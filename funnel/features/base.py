@@ -11,7 +11,7 @@ import numpy as np
 
 from funnel.core.arrays import Array, Bools, Doubles, Floats, Ints
 from funnel.core.batch import CandidateBatch
-from funnel.core.tables import ORIGINAL, REPLY, RETWEET
+from funnel.core.tables import ORIGINAL, REPLY, RETWEET, original_of
 from funnel.core.world import PlatformView
 from funnel.features.kernels import edge_time, gave, has_muted_word, pair_slots
 from funnel.features.registry import FIXED, feature
@@ -52,11 +52,10 @@ def is_retweet(batch: CandidateBatch) -> Bools:
     return np.equal(batch["kind"], RETWEET)
 
 
-@feature("original", unit="tweet", group="base", rule=FIXED, needs=("is_retweet",))
+@feature("original", unit="tweet", group="base", rule=FIXED, needs=("kind",))
 def original(batch: CandidateBatch) -> Ints:
     """The tweet that is read: the one retweeted, else the tweet itself."""
-    parent: Ints = _of_tweet(batch, "parent")
-    return np.where(batch["is_retweet"] & (parent >= 0), parent, batch["tweet"])
+    return original_of(batch["kind"], _of_tweet(batch, "parent"), batch["tweet"])
 
 
 @feature("original_author", unit="user", group="base", rule=FIXED, needs=("original",))

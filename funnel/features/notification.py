@@ -15,7 +15,7 @@ from funnel.core.arrays import Array, Bools, Doubles, Floats, Longs
 from funnel.core.batch import CandidateBatch, Requests
 from funnel.core.events import EventIndex
 from funnel.core.kernels.grouping import pair_keys
-from funnel.core.tables import FIRST_DEGREE, NOTIFICATION_KINDS, RECOMMENDED, RETWEET, SOCIAL_PROOF
+from funnel.core.tables import FIRST_DEGREE, NOTIFICATION_KINDS, RECOMMENDED, SOCIAL_PROOF, original_of
 from funnel.core.world import PlatformView
 from funnel.features.counts import NEVER_H, within
 from funnel.features.kernels import favorited_by, pair_slots
@@ -78,10 +78,8 @@ def notification_dislike_h(requests: Requests) -> Floats:
 @request_feature("notification_open_rate", unit="rate", group="notification")
 def notification_open_rate(requests: Requests) -> Floats:
     """Notifications opened or clicked by the viewer, of those sent, drawn towards 10 % while few are known."""
-    view, viewer = requests.view, requests.viewer.astype(np.int64)
-    opened = view.events("oonc", by="viewer").count(viewer, requests.now_h)
-    sent = view.events("notification", by="viewer").count(viewer, requests.now_h)
-    return ((opened + PRIOR_OPENED) / (sent + PRIOR_SENT)).astype(np.float32)
+    opened, sent = (_of_days(requests, what)[0] for what in ("oonc", "notification"))
+    return _rate(opened, sent, PRIOR_OPENED)
 
 
 @request_feature("notification_dismiss_rate", unit="rate", group="notification")
@@ -214,10 +212,13 @@ def _of_days(requests: Requests, what: str) -> tuple[Doubles, Doubles, Doubles]:
         cos, sin = (np.concatenate([[0.0], np.cumsum(part(turn))]) for part in (np.cos, np.sin))
         return cos, sin
 
-    viewer = requests.viewer.astype(np.int64)
-    begin, count = index.offsets[viewer], index.count(viewer, requests.now_h)
-    cos, sin = (total[begin + count] - total[begin] for total in once_per(index.time_h, ("hours", begun_h), sums))
-    return count.astype(np.float64), cos, sin
+    def of_viewers() -> tuple[Doubles, Doubles, Doubles]:
+        viewer = requests.viewer.astype(np.int64)
+        begin, count = index.offsets[viewer], index.count(viewer, requests.now_h)
+        cos, sin = (total[begin + count] - total[begin] for total in once_per(index.time_h, ("hours", begun_h), sums))
+        return count.astype(np.float64), cos, sin
+
+    return once_per(requests, ("hours of events", what), of_viewers)  # several features ask
 
 
 def _near_hour(requests: Requests, what: str) -> Doubles:
@@ -278,8 +279,7 @@ def _by_original(view: PlatformView) -> EventIndex:
     def build(everything: PlatformView, _: EventIndex | None) -> EventIndex:
         sent, tweets = everything.notifications, everything.tweets
         tweet = sent["tweet"]
-        parent = tweets["parent"][tweet]
-        read = np.where((tweets["kind"][tweet] == RETWEET) & (parent >= 0), parent, tweet)
+        read = original_of(tweets["kind"][tweet], tweets["parent"][tweet], tweet)
         return EventIndex.sparse(pair_keys(sent["viewer"], read), sent["time_h"])
 
     return view.shared("notifications by original", build).until(view.now_h)

@@ -322,17 +322,13 @@ def _reputation_sums(view: PlatformView, what: str, index: EventIndex) -> Longs:
 
     def build() -> tuple[Longs, Array]:
         # The columns, not the view of all time, which would hold the world that holds it.
-        authors, viewers = view.shared(
-            "who wrote and who engaged",
-            lambda everything, _: (everything.tweets["author"], everything.engagements["viewer"]),
-        )
+        authors, viewers = view.shared("who wrote and who engaged", _who)
         who = (authors if what == "quote" else viewers)[index.row]
         judged = who < reputation.size
         points = np.rint(reputation * REPUTATION_PARTS).astype(np.int64)
         weight = np.where(judged, points[np.where(judged, who, 0)], 0)
-        return np.concatenate([[0], np.cumsum(weight)]).astype(
-            np.int64
-        ), reputation  # kept, so that its id stays its own
+        sums = np.concatenate([[0], np.cumsum(weight)]).astype(np.int64)
+        return sums, reputation  # kept, so that its id stays its own
 
     return once_per(index.time_h, ("reputation sums", what, id(reputation)), build)[0]
 

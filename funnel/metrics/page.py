@@ -8,6 +8,7 @@ import numpy as np
 
 from funnel.core.arrays import Array, Bools, Doubles
 from funnel.core.products import TIMELINE
+from funnel.features.memo import once_per
 from funnel.metrics.metric import metric
 from funnel.metrics.outcome import Outcome
 from funnel.metrics.scene import Scene
@@ -154,7 +155,7 @@ def later_listed(outcome: Outcome, scene: Scene) -> Doubles:
 
 def first_copy(outcome: Outcome, scene: Scene) -> Bools:
     """bool [n]: whether no tweet above it on the page shows the same post: nobody likes a post twice."""
-    return outcome.first(scene.original[outcome.page["tweet"]])
+    return once_per(outcome, "first copy", lambda: outcome.first(scene.original[outcome.page["tweet"]]))
 
 
 def actions(outcome: Outcome, scene: Scene, what: str) -> Array:

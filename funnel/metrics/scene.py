@@ -15,7 +15,7 @@ from funnel.core.arrays import Array, Bools, Doubles, Ints, Longs
 from funnel.core.errors import ConfigError
 from funnel.core.kernels.grouping import pair_keys
 from funnel.core.products import TIMELINE, Product
-from funnel.core.tables import RETWEET
+from funnel.core.tables import original_of
 from funnel.core.world import Oracle
 from funnel.oracle_stage import OracleValue, weights_of
 from funnel.world import World
@@ -63,9 +63,7 @@ class Scene:
     def original(self) -> Ints:
         """int32 [T]: the tweet that is read: the one retweeted, else the tweet itself."""
         tweets = self.world.tables.table("tweets")
-        passed_on = (tweets["kind"] == RETWEET) & (tweets["parent"] >= 0)
-        read: Ints = np.where(passed_on, tweets["parent"], np.arange(passed_on.size, dtype=np.int32)).astype(np.int32)
-        return read
+        return original_of(tweets["kind"], tweets["parent"], np.arange(tweets["kind"].size, dtype=np.int32))
 
     @cached_property
     def engagements(self) -> Ints:
